@@ -1,0 +1,6 @@
+//! Engines: what they are, the sandbox they run in, how they are asked and how
+//! their answers are read.
+
+pub mod manifest;
+pub mod parser;
+pub mod sandbox;

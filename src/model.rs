@@ -1,0 +1,20 @@
+//! The words of the system, as plain data.
+//!
+//! Nothing here knows tokio, sled, axum or the clock: a value that needs the
+//! present takes it as an argument.
+
+mod analysis;
+mod engine;
+mod hash;
+mod key;
+mod time;
+mod verdict;
+
+pub use analysis::{
+    Analysis, AnalysisId, AnalysisStatus, InvalidAnalysisId, Job, JobId, Priority, Stats,
+};
+pub use engine::{EngineId, EngineVersions, InvalidEngineId, SignatureSetId};
+pub use hash::{Digests, FileHash, InvalidHash, Md5, Sha1, Sha256};
+pub use key::{ApiKey, InvalidApiKey, KeyId, KeyRole};
+pub use time::Timestamp;
+pub use verdict::{DetectionName, EngineResult, RawOutputId, Verdict};
