@@ -7,6 +7,7 @@ mod analysis;
 mod engine;
 mod hash;
 mod key;
+mod status;
 mod time;
 mod verdict;
 
@@ -16,5 +17,6 @@ pub use analysis::{
 pub use engine::{EngineId, EngineVersions, InvalidEngineId, SignatureSetId};
 pub use hash::{Digests, FileHash, InvalidHash, Md5, Sha1, Sha256};
 pub use key::{ApiKey, InvalidApiKey, KeyId, KeyRole};
+pub use status::{EngineState, EngineStatus, EngineTable, ProbeCheck};
 pub use time::Timestamp;
 pub use verdict::{DetectionName, EngineResult, RawOutputId, Verdict};

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{EngineId, SignatureSetId};
+use crate::model::{EngineId, ProbeCheck, SignatureSetId};
 
 /// What may be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,17 +145,6 @@ pub struct ImageState {
 pub struct ProbeReport {
     /// Each attempt: its name, whether it was stopped as it must be, what was seen.
     pub checks: Vec<ProbeCheck>,
-}
-
-/// One attempt to leave the sandbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProbeCheck {
-    /// What was tried, e.g. `network`.
-    pub name: String,
-    /// Whether the sandbox held.
-    pub held: bool,
-    /// What was seen, in one sentence.
-    pub seen: String,
 }
 
 /// Docker trouble. A misbehaving engine is an outcome, not an error.

@@ -1,0 +1,105 @@
+//! How an engine fares right now, as the scan flow publishes it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EngineId, EngineVersions, Timestamp};
+
+/// Where an engine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineState {
+    /// The operator switched it off.
+    Disabled,
+    /// Its image is not built.
+    ImageMissing,
+    /// The probe has not yet shown that the sandbox holds for it.
+    Proving,
+    /// The probe showed that the sandbox does not hold; it does not scan.
+    Unproven,
+    /// Its container is coming up.
+    Starting,
+    /// It scans, or would at once.
+    Ready,
+    /// Its container is stopped until there is work.
+    Idle,
+    /// It failed and is tried again later.
+    BackingOff,
+}
+
+impl EngineState {
+    /// Returns the state's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::ImageMissing => "image-missing",
+            Self::Proving => "proving",
+            Self::Unproven => "unproven",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Idle => "idle",
+            Self::BackingOff => "backing-off",
+        }
+    }
+
+    /// Tells whether a job given to the engine now would be scanned.
+    pub const fn can_scan(self) -> bool {
+        matches!(self, Self::Ready | Self::Idle)
+    }
+}
+
+/// One attempt of the probe to leave the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeCheck {
+    /// What was tried, e.g. `network`.
+    pub name: String,
+    /// Whether the sandbox held.
+    pub held: bool,
+    /// What was seen, in one sentence.
+    pub seen: String,
+}
+
+/// How one engine fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineStatus {
+    /// Whose status.
+    pub id: EngineId,
+    /// Display name, VirusTotal's `engine_name`.
+    pub name: String,
+    /// Who makes it.
+    pub vendor: String,
+    /// What it looks at.
+    pub description: String,
+    /// Where it stands.
+    pub state: EngineState,
+    /// Versions read from the running container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versions: Option<EngineVersions>,
+    /// The last thing that went wrong, kept until the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// When it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error_at: Option<Timestamp>,
+    /// Jobs that wait and somebody waits for.
+    pub queued_interactive: u64,
+    /// Jobs that wait for the night.
+    pub queued_nightly: u64,
+    /// Jobs under way.
+    pub running: u64,
+    /// Batches that may run at the same time.
+    pub slots: u16,
+    /// Jobs answered since the daemon started.
+    pub answered: u64,
+    /// Jobs that ended in a timeout or a failure since the daemon started.
+    pub failed: u64,
+    /// Memory its container may use, in mebibytes.
+    pub memory_mb: u64,
+    /// What the probe saw, if it ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probe: Vec<ProbeCheck>,
+}
+
+/// Every engine's status, by id.
+pub type EngineTable = BTreeMap<EngineId, EngineStatus>;
