@@ -1,1 +1,4 @@
-fn main() {}
+//! Every integration test, in one binary.
+
+mod engines;
+mod parsers;
