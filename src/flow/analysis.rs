@@ -157,13 +157,14 @@ pub async fn record(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let settle = move |change: &mut Change<'_>| {
-        for (leased, result) in &answers {
-            record_one(change, leased, result, now)?;
-        }
-        Ok(answers
+        let record = |(leased, result): (Leased, EngineResult)| {
+            let gone = record_one(change, &leased, &result, now)?;
+            Ok((leased.key, gone))
+        };
+        answers
             .into_iter()
-            .map(|(leased, _)| leased.key)
-            .collect::<Vec<_>>())
+            .map(record)
+            .collect::<Result<Vec<_>, _>>()
     };
     let keys = store.write(settle).await?;
     lanes.settled(&keys);
@@ -200,11 +201,12 @@ fn record_one(
         )?;
     }
     let Some(mut analysis) = change.get(&ANALYSES, &id)? else {
-        return Ok(());
+        return Ok(true);
     };
     analysis.pending.remove(&engine);
     close_if_complete(change, &mut analysis, now)?;
-    change.put(&ANALYSES, &id, &analysis)
+    change.put(&ANALYSES, &id, &analysis)?;
+    Ok(true)
 }
 
 fn verdict_row(analysis: AnalysisId, result: &EngineResult) -> VerdictRow {
