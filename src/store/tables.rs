@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
-use super::rows::{BlobRow, KeyRow, LaneKey, ResultKey, SignatureSetRow, TicketRow, VerdictRow};
+use super::rows::{BlobRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow, VerdictRow};
 use super::{StoreError, failed};
 use crate::model::{
     Analysis, AnalysisId, EngineId, EngineResult, Job, KeyId, Md5, Priority, Sha1, Sha256,
@@ -50,7 +50,9 @@ impl<K, V> Table<K, V> {
     }
 }
 
-const NAMES: [&str; 12] = [
+pub(super) const TABLES: usize = 13;
+
+const NAMES: [&str; TABLES] = [
     "blobs",
     "md5s",
     "sha1s",
@@ -63,6 +65,7 @@ const NAMES: [&str; 12] = [
     "signature_sets",
     "raw_outputs",
     "meta",
+    "proofs",
 ];
 
 /// Blobs by SHA-256.
@@ -89,6 +92,9 @@ pub const SIGNATURE_SETS: Table<EngineId, SignatureSetRow> = Table::new(9);
 pub const RAW_OUTPUTS: Table<Sha256, Vec<u8>> = Table::new(10);
 /// Single values: the commit number.
 pub const META: Table<String, u64> = Table::new(11);
+
+/// The last proof that an engine's sandbox holds.
+pub const PROOFS: Table<EngineId, ProofRow> = Table::new(12);
 
 /// Staged writes of one table: a row, or nothing where it is removed.
 pub(super) type Writes = std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>;
