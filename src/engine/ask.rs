@@ -111,7 +111,7 @@ impl Engine {
 
     async fn stage(&self, shown: Vec<Shown>) -> std::io::Result<Batch> {
         let staging = self.staging.clone();
-        let sentinel = if self.parser.wants_sentinel() {
+        let sentinel = if self.parser.needs_sentinel() {
             Sentinel::Wanted
         } else {
             Sentinel::Needless
@@ -225,7 +225,7 @@ impl Engine {
         let asked = timeout(self.deadline(1), self.clamd_scan(lease, staged)).await;
         match asked {
             Ok(Some(reply)) => {
-                raw.extend_from_slice(reply.raw.as_bytes());
+                raw.extend_from_slice(&reply.raw);
                 raw.push(b'\n');
                 (reply.verdict, Health::Fine)
             }
@@ -241,7 +241,7 @@ impl Engine {
         let session = self.resident.session(&lease.live).await?;
         let socket = self.manifest.run.socket.as_deref()?.to_str()?;
         let mut stream = session.dial(socket).await.ok()?;
-        clamd::scan(&mut stream, staged).await.ok()
+        clamd::scan(&mut stream, staged, self.deadline(1)).await.ok()
     }
 
     async fn lost(&self, lease: &Lease, count: usize) -> Asked {

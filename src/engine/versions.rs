@@ -37,13 +37,13 @@ pub async fn of_clamd(manifest: &Manifest, session: Session) -> Result<EngineVer
     let socket = manifest.run.socket.as_deref().ok_or("the manifest names no socket")?;
     let path = socket.to_str().ok_or("the manifest's socket is no text")?;
     let mut stream = session.dial(path).await.map_err(|error| error.to_string())?;
-    let asked = tokio::time::timeout(LIMIT, clamd::version(&mut stream)).await;
-    let version = asked.map_err(|_| "clamd does not answer".to_owned())?;
-    let version = version.map_err(|error| error.to_string())?;
-    match &manifest.version {
-        Some(spec) => parse(&spec.pattern, &version),
-        None => Ok(EngineVersions { engine: Some(version), ..EngineVersions::default() }),
-    }
+    let read = clamd::version(&mut stream, LIMIT).await.map_err(|error| error.to_string())?;
+    Ok(EngineVersions {
+        engine: Some(read.engine),
+        signatures: read.signatures,
+        signatures_date: read.signatures_date,
+        ..EngineVersions::default()
+    })
 }
 
 fn parse(pattern: &str, text: &str) -> Result<EngineVersions, String> {
@@ -93,12 +93,9 @@ mod tests {
     }
 
     #[test]
-    fn version_line_of_clamd_is_taken_apart() {
-        let pattern = r"^ClamAV (?<engine>[^/\n]+)(?:/(?<signatures>[^/]+)/(?<date>.+))?";
-        let read = parse(pattern, "ClamAV 1.4.6/27400/Wed Jan  9 18:42:45 2019\n").unwrap();
-        assert_eq!(read.engine.as_deref(), Some("1.4.6"));
-        assert_eq!(read.signatures.as_deref(), Some("27400"));
-        assert_eq!(read.signatures_date.as_deref(), Some("20190109"));
-        assert!(parse(pattern, "usage: …").is_err());
+    fn text_without_a_version_is_quoted() {
+        let pattern = r"^yara (?<engine>\d+\.\d+)";
+        assert_eq!(parse(pattern, "yara 4.2.3").unwrap().engine.as_deref(), Some("4.2"));
+        assert!(parse(pattern, "usage: …").unwrap_err().contains("usage"));
     }
 }
