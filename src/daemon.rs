@@ -6,7 +6,8 @@
 
 mod fleet;
 
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ const THREADS: usize = 2;
 /// Says what could not be opened, or which stage ended by itself.
 pub fn serve(config_path: &Path) -> anyhow::Result<()> {
     let config = Config::load(config_path)?;
-    let broker = system::prepare(&config, config_path)?;
+    system::tighten_umask();
+    let broker = Broker::open(&config, config_path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()
@@ -54,20 +56,62 @@ pub fn serve(config_path: &Path) -> anyhow::Result<()> {
     served
 }
 
+/// Where the broker is.
+#[derive(Debug)]
+enum Broker {
+    /// A child of ours, at the other end of a socket pair.
+    Child(UnixStream),
+    /// A unit of its own, listening.
+    Unit(PathBuf),
+}
+
+impl Broker {
+    /// Finds the broker; as root, starts it and then stops being root.
+    fn open(config: &Config, config_path: &Path) -> anyhow::Result<Self> {
+        let docker = &config.docker;
+        if !system::is_root() {
+            return Ok(Self::Unit(docker.broker_socket.clone()));
+        }
+        own_data_dir(&config.storage.data_dir, &docker.user)?;
+        let stream = system::spawn_broker(config_path)?;
+        system::drop_privileges(&docker.user, &stream, &docker.socket)?;
+        Ok(Self::Child(stream))
+    }
+
+    fn connect(self) -> anyhow::Result<Sandbox> {
+        match self {
+            Self::Child(stream) => Sandbox::adopt(stream).context("cannot talk to the broker"),
+            Self::Unit(path) => Ok(Sandbox::connect_path(&path)),
+        }
+    }
+}
+
+/// Makes the data directory and gives it to the daemon's user.
+fn own_data_dir(data_dir: &Path, user: &str) -> anyhow::Result<()> {
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("cannot make the data directory {}", data_dir.display()))?;
+    let found = nix::unistd::User::from_name(user)?;
+    let found = found.with_context(|| {
+        format!("there is no user {user}; create it with `useradd --system {user}`")
+    })?;
+    nix::unistd::chown(data_dir, Some(found.uid), Some(found.gid))
+        .with_context(|| format!("cannot give {} to user {user}", data_dir.display()))
+}
+
 /// The stages, each a named task.
 struct Stages {
     tasks: JoinSet<&'static str>,
     shutdown: CancellationToken,
 }
 
-async fn run(config: Config, broker: system::Broker) -> anyhow::Result<()> {
+async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let data_dir = config.storage.data_dir.clone();
     let _lock = system::lock_data_dir(&data_dir)?;
     let store = Store::open(&data_dir, config.storage.cache_mb << 20)
         .with_context(|| format!("cannot open the store in {}", data_dir.display()))?;
     http::import_keys(&store, &data_dir, system::now()).await?;
-    let sandbox = broker.connect().await?;
+    let sandbox = broker.connect()?;
     let metrics = Metrics::new().context("cannot register the metrics")?;
     let lanes = Lanes::open(store.clone())?;
     let (completed, _) = broadcast::channel(1024);
@@ -101,7 +145,7 @@ async fn run(config: Config, broker: system::Broker) -> anyhow::Result<()> {
     stages.obey(orders, (store, ingest), &fleet);
     fleet.run(&mut stages.tasks, &stages.shutdown);
     system::notify_ready();
-    stages.run_until(system::stop_signal()).await
+    stages.run_until(system::termination()).await
 }
 
 impl Stages {
