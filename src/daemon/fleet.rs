@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::engine::ask::Engine;
 use crate::engine::budget::Budget;
-use crate::engine::manifest::{self, Manifest};
+use crate::engine::manifest::{Catalog, Manifest};
 use crate::engine::parser::Parser;
 use crate::engine::resident::Resident;
 use crate::engine::runner::RunnerPort;
@@ -265,11 +265,11 @@ impl Fleet {
 const SEED: &str = "seed";
 
 fn manifests(config: &Config) -> Vec<Manifest> {
-    let loaded = manifest::load_all(&config.engines.manifests);
-    for problem in &loaded.problems {
-        warn!("{problem}");
+    let catalog = Catalog::load(&config.engines.manifests);
+    for broken in &catalog.broken {
+        warn!("Left out {}: {}", broken.path.display(), broken.problems);
     }
-    loaded.manifests.into_values().collect()
+    catalog.engines.into_values().collect()
 }
 
 fn state_of(board: &Board, id: &EngineId) -> EngineState {
