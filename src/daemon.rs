@@ -115,7 +115,10 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
     let metrics = Metrics::new().context("cannot register the metrics")?;
     let lanes = Lanes::open(store.clone())?;
     let (completed, _) = broadcast::channel(1024);
-    let mut stages = Stages { tasks: JoinSet::new(), shutdown: CancellationToken::new() };
+    let mut stages = Stages {
+        tasks: JoinSet::new(),
+        shutdown: CancellationToken::new(),
+    };
     let parts = fleet::Parts {
         config: Arc::clone(&config),
         store: store.clone(),
@@ -197,7 +200,10 @@ impl Stages {
         self.shutdown.cancel();
         let drain = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(GRACE, drain).await.is_err() {
-            warn!(stages = self.tasks.len(), "Grace period over, aborting the remaining stages");
+            warn!(
+                stages = self.tasks.len(),
+                "Grace period over, aborting the remaining stages"
+            );
         }
         match ended {
             None => Ok(()),

@@ -68,13 +68,22 @@ impl Fleet {
     pub async fn open(parts: Parts) -> anyhow::Result<Self> {
         let manifests = manifests(&parts.config);
         let disabled = |manifest: &Manifest| {
-            parts.config.engines.disabled.iter().any(|id| id == manifest.id.as_str())
+            parts
+                .config
+                .engines
+                .disabled
+                .iter()
+                .any(|id| id == manifest.id.as_str())
         };
         let state = |manifest: &&Manifest| match disabled(manifest) {
             true => EngineState::Disabled,
             false => EngineState::Proving,
         };
-        let board = Board::new(manifests.iter().map(|manifest| (manifest, state(&manifest))));
+        let board = Board::new(
+            manifests
+                .iter()
+                .map(|manifest| (manifest, state(&manifest))),
+        );
         let mut fleet = Self {
             budget: Budget::new(memory_budget_mb(&parts.config)),
             ground: String::new(),
@@ -89,7 +98,10 @@ impl Fleet {
         for manifest in manifests {
             if state_of(&fleet.board, &manifest.id) != EngineState::Disabled {
                 let id = manifest.id.clone();
-                fleet.add(manifest, &sentinel).await.with_context(|| format!("engine {id}"))?;
+                fleet
+                    .add(manifest, &sentinel)
+                    .await
+                    .with_context(|| format!("engine {id}"))?;
             }
         }
         fleet.bury_orphans().await?;
@@ -119,7 +131,12 @@ impl Fleet {
         let (sandbox, budget) = (self.parts.sandbox.clone(), self.budget.clone());
         let resident = Resident::new(Arc::clone(&manifest), sandbox, Arc::clone(&port), budget);
         resident.use_signatures(self.signatures(&manifest).await?);
-        let engine = Engine { manifest, parser, resident, staging };
+        let engine = Engine {
+            manifest,
+            parser,
+            resident,
+            staging,
+        };
         self.engines.insert(id.clone(), Arc::new(engine));
         self.ports.insert(id, port);
         Ok(())
@@ -127,21 +144,32 @@ impl Fleet {
 
     /// Returns the engine's active signature set; the one its build context carries if no other is.
     async fn signatures(&self, manifest: &Manifest) -> anyhow::Result<Option<SignatureSetId>> {
-        let Some(spec) = &manifest.signatures else { return Ok(None) };
+        let Some(spec) = &manifest.signatures else {
+            return Ok(None);
+        };
         let config = &self.parts.config;
         let active = self.parts.store.get(&SIGNATURE_SETS, &manifest.id)?;
         if let Some(row) = active.filter(|row| row.source != SEED) {
             return Ok(Some(row.id));
         }
-        let seed = manifest.build_context(&config.engines.containers).join(&spec.seed);
-        let sets = config.storage.data_dir.join("signatures").join(manifest.id.as_str());
+        let seed = manifest
+            .build_context(&config.engines.containers)
+            .join(&spec.seed);
+        let sets = config
+            .storage
+            .data_dir
+            .join("signatures")
+            .join(manifest.id.as_str());
         let id = signatures::import(&seed, &sets)
             .with_context(|| format!("cannot read the signatures in {}", seed.display()))?;
-        let row = SignatureSetRow { id: id.clone(), created_at: now(), source: SEED.to_owned() };
-        let engine = manifest.id.clone();
-        let keep = move |change: &mut crate::store::Change<'_>| {
-            change.put(&SIGNATURE_SETS, &engine, &row)
+        let row = SignatureSetRow {
+            id: id.clone(),
+            created_at: now(),
+            source: SEED.to_owned(),
         };
+        let engine = manifest.id.clone();
+        let keep =
+            move |change: &mut crate::store::Change<'_>| change.put(&SIGNATURE_SETS, &engine, &row);
         self.parts.store.write(keep).await?;
         Ok(Some(id))
     }
@@ -151,11 +179,18 @@ impl Fleet {
         let mut from: Option<Vec<u8>> = None;
         loop {
             let page = self.parts.store.list(&JOBS, (&[], from.as_deref()), 500)?;
-            let gone = page.rows.into_iter().filter(|(key, _)| !self.engines.contains_key(&key.engine));
+            let gone = page
+                .rows
+                .into_iter()
+                .filter(|(key, _)| !self.engines.contains_key(&key.engine));
             for (key, job) in gone {
                 let leased = crate::flow::queue::Leased { key, job };
                 let verdict = Verdict::failure("the engine was removed or disabled");
-                let answer = crate::flow::analysis::Answer { leased, verdict, staged: None };
+                let answer = crate::flow::analysis::Answer {
+                    leased,
+                    verdict,
+                    staged: None,
+                };
                 let run = crate::engine::ask::Run::none();
                 self.recorder().record(vec![answer], &run).await?;
             }
@@ -228,7 +263,8 @@ impl Fleet {
         let (sandbox, metrics) = (self.parts.sandbox.clone(), self.parts.metrics.clone());
         let stop = shutdown.clone();
         tasks.spawn(async move {
-            stop.run_until_cancelled(count(&board, &lanes, (&sandbox, &metrics))).await;
+            stop.run_until_cancelled(count(&board, &lanes, (&sandbox, &metrics)))
+                .await;
             "board"
         });
     }
@@ -273,7 +309,11 @@ fn manifests(config: &Config) -> Vec<Manifest> {
 }
 
 fn state_of(board: &Board, id: &EngineId) -> EngineState {
-    board.subscribe().borrow().get(id).map_or(EngineState::Disabled, |status| status.state)
+    board
+        .subscribe()
+        .borrow()
+        .get(id)
+        .map_or(EngineState::Disabled, |status| status.state)
 }
 
 /// Writes the queues' depths on the board, and whether Docker answers.
@@ -290,7 +330,9 @@ async fn count(board: &Board, lanes: &Lanes, (sandbox, metrics): (&Sandbox, &Met
             });
         }
         if ticks.is_multiple_of(20) {
-            metrics.docker_up.set(i64::from(sandbox.info().await.is_ok()));
+            metrics
+                .docker_up
+                .set(i64::from(sandbox.info().await.is_ok()));
         }
         ticks = ticks.wrapping_add(1);
         tokio::time::sleep(Duration::from_millis(500)).await;

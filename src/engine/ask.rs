@@ -13,9 +13,9 @@ use super::manifest::{Isolation, Manifest, Transport};
 use super::parser::{Output, Parser};
 use super::resident::{Lease, Resident};
 use super::runner::{Exec, Finished};
-use acquit_runner::wire::Exited;
 use super::staging::{Batch, Sentinel, Shown, Staging};
 use crate::model::{EngineVersions, Verdict};
+use acquit_runner::wire::Exited;
 
 /// One engine: its manifest made ready.
 #[derive(Debug)]
@@ -73,7 +73,11 @@ pub struct Run {
 impl Run {
     /// Returns the run of answers that needed no engine.
     pub fn none() -> Self {
-        Self { versions: EngineVersions::default(), duration: Duration::ZERO, raw: Vec::new() }
+        Self {
+            versions: EngineVersions::default(),
+            duration: Duration::ZERO,
+            raw: Vec::new(),
+        }
     }
 }
 
@@ -154,13 +158,21 @@ impl Engine {
     fn read(&self, lease: &Lease, batch: &Batch, finished: &Finished) -> Asked {
         let raw = transcript(finished);
         let duration = Duration::from_micros(finished.exited.duration_us);
-        let run = Run { versions: lease.live.versions.clone(), duration, raw };
+        let run = Run {
+            versions: lease.live.versions.clone(),
+            duration,
+            raw,
+        };
         if let Some((verdict, health)) = self.cut_short(&finished.exited) {
             let said = |staged: &String| Said {
                 verdict: verdict.clone(),
                 staged: Some(staged.clone()),
             };
-            return Asked { answers: batch.files.iter().map(said).collect(), run, health };
+            return Asked {
+                answers: batch.files.iter().map(said).collect(),
+                run,
+                health,
+            };
         }
         let files: Vec<&str> = batch.files.iter().map(String::as_str).collect();
         let output = Output {
@@ -169,11 +181,18 @@ impl Engine {
             stderr: &finished.stderr,
         };
         let parsed = self.parser.parse(output, &files, batch.sentinel.as_deref());
-        let said = parsed.into_iter().zip(&batch.files).map(|(parsed, staged)| Said {
-            verdict: parsed.verdict,
-            staged: Some(staged.clone()),
-        });
-        Asked { answers: said.collect(), run, health: Health::Fine }
+        let said = parsed
+            .into_iter()
+            .zip(&batch.files)
+            .map(|(parsed, staged)| Said {
+                verdict: parsed.verdict,
+                staged: Some(staged.clone()),
+            });
+        Asked {
+            answers: said.collect(),
+            run,
+            health: Health::Fine,
+        }
     }
 
     /// Judges a run that did not come to its own end; such a run has no clean files.
@@ -182,10 +201,15 @@ impl Engine {
         let suspect = |reason: String| (Verdict::failure(&reason), Health::Suspect(reason));
         if exited.oom_kills > 0 {
             let limit = limits.memory_mb;
-            return Some(suspect(format!("ran out of memory (its limit is {limit} MB)")));
+            return Some(suspect(format!(
+                "ran out of memory (its limit is {limit} MB)"
+            )));
         }
         if exited.timed_out {
-            return Some((Verdict::Timeout, Health::Suspect("did not end in time".to_owned())));
+            return Some((
+                Verdict::Timeout,
+                Health::Suspect("did not end in time".to_owned()),
+            ));
         }
         if exited.flooded {
             let limit = limits.output_kb;
@@ -210,10 +234,21 @@ impl Engine {
             } else {
                 Verdict::failure("not asked: the engine had failed on a file before")
             };
-            answers.push(Said { verdict, staged: Some(staged.clone()) });
+            answers.push(Said {
+                verdict,
+                staged: Some(staged.clone()),
+            });
         }
-        let run = Run { versions: lease.live.versions.clone(), duration: started.elapsed(), raw };
-        Asked { answers, run, health }
+        let run = Run {
+            versions: lease.live.versions.clone(),
+            duration: started.elapsed(),
+            raw,
+        };
+        Asked {
+            answers,
+            run,
+            health,
+        }
     }
 
     async fn ask_clamd_one(
@@ -233,7 +268,10 @@ impl Engine {
                 let reason = self.resident.autopsy(&lease.live).await;
                 (Verdict::failure(&reason), Health::Suspect(reason))
             }
-            Err(_) => (Verdict::Timeout, Health::Suspect("did not answer in time".to_owned())),
+            Err(_) => (
+                Verdict::Timeout,
+                Health::Suspect("did not answer in time".to_owned()),
+            ),
         }
     }
 
@@ -241,7 +279,9 @@ impl Engine {
         let session = self.resident.session(&lease.live).await?;
         let socket = self.manifest.run.socket.as_deref()?.to_str()?;
         let mut stream = session.dial(socket).await.ok()?;
-        clamd::scan(&mut stream, staged, self.deadline(1)).await.ok()
+        clamd::scan(&mut stream, staged, self.deadline(1))
+            .await
+            .ok()
     }
 
     async fn lost(&self, lease: &Lease, count: usize) -> Asked {
@@ -250,10 +290,21 @@ impl Engine {
     }
 
     fn failed(&self, lease: &Lease, count: usize, (reason, health): (&str, Health)) -> Asked {
-        let said = Said { verdict: Verdict::failure(reason), staged: None };
+        let said = Said {
+            verdict: Verdict::failure(reason),
+            staged: None,
+        };
         let versions = lease.live.versions.clone();
-        let run = Run { versions, duration: Duration::ZERO, raw: Vec::new() };
-        Asked { answers: vec![said; count], run, health }
+        let run = Run {
+            versions,
+            duration: Duration::ZERO,
+            raw: Vec::new(),
+        };
+        Asked {
+            answers: vec![said; count],
+            run,
+            health,
+        }
     }
 }
 

@@ -20,14 +20,20 @@ impl Budget {
         let total_mb = u32::try_from(total_mb).unwrap_or(u32::MAX).max(1);
         // A semaphore holds at most `usize::MAX >> 3` permits, far above any u32 here.
         let free = Arc::new(Semaphore::new(total_mb as usize));
-        Self { free, total_mb, wanted: Arc::default() }
+        Self {
+            free,
+            total_mb,
+            wanted: Arc::default(),
+        }
     }
 
     /// Takes memory for one container, waiting until idle engines have made room.
     ///
     /// An engine that wants more than there is in all gets all of it.
     pub async fn take(&self, memory_mb: u64) -> OwnedSemaphorePermit {
-        let share = u32::try_from(memory_mb).unwrap_or(u32::MAX).min(self.total_mb);
+        let share = u32::try_from(memory_mb)
+            .unwrap_or(u32::MAX)
+            .min(self.total_mb);
         let free = || Arc::clone(&self.free);
         if let Ok(permit) = free().try_acquire_many_owned(share) {
             return permit;

@@ -94,12 +94,22 @@ impl Resident {
         budget: Budget,
     ) -> Self {
         let signature_set = Mutex::default();
-        Self { manifest, sandbox, port, budget, signature_set, current: tokio::sync::Mutex::default() }
+        Self {
+            manifest,
+            sandbox,
+            port,
+            budget,
+            signature_set,
+            current: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Names the signature set that containers started from now on scan with.
     pub fn use_signatures(&self, set: Option<SignatureSetId>) {
-        *self.signature_set.lock().unwrap_or_else(PoisonError::into_inner) = set;
+        *self
+            .signature_set
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = set;
     }
 
     /// Takes over a container that was running before this daemon was.
@@ -109,7 +119,9 @@ impl Resident {
     pub async fn adopt(&self, state: ContainerState) -> Result<EngineVersions, ResidentError> {
         let mut current = self.current.lock().await;
         let memory = self.budget.take(self.manifest.limits.memory_mb).await;
-        let live = self.meet((state.container, state.generation, state.image), memory).await?;
+        let live = self
+            .meet((state.container, state.generation, state.image), memory)
+            .await?;
         let versions = live.versions.clone();
         *current = Some(live);
         Ok(versions)
@@ -121,7 +133,9 @@ impl Resident {
     /// If none can be started.
     pub async fn acquire(&self) -> Result<Lease, ResidentError> {
         let mut current = self.current.lock().await;
-        let usable = current.take().filter(|live| !live.retired.load(Ordering::Acquire));
+        let usable = current
+            .take()
+            .filter(|live| !live.retired.load(Ordering::Acquire));
         let live = match usable {
             Some(live) => live,
             None => self.start().await?,
@@ -179,7 +193,9 @@ impl Resident {
     /// Tells whether there is a container to scan with.
     pub async fn is_up(&self) -> bool {
         let current = self.current.lock().await;
-        current.as_ref().is_some_and(|live| !live.retired.load(Ordering::Acquire))
+        current
+            .as_ref()
+            .is_some_and(|live| !live.retired.load(Ordering::Acquire))
     }
 
     /// Looks whether the container still lives; a dead one is forgotten.
@@ -190,7 +206,9 @@ impl Resident {
         let live = self.current.lock().await.clone();
         let Some(live) = live else { return Ok(None) };
         let state = self.sandbox.inspect(&live.container).await?;
-        let Some(reason) = death(state.as_ref()) else { return Ok(None) };
+        let Some(reason) = death(state.as_ref()) else {
+            return Ok(None);
+        };
         live.retired.store(true, Ordering::Release);
         if live.users.load(Ordering::Acquire) == 0 {
             self.end(&live).await;
@@ -209,15 +227,25 @@ impl Resident {
 
     /// Waits for a connection into the container.
     pub async fn session(&self, live: &Live) -> Option<Session> {
-        timeout(Duration::from_secs(10), self.port.session(&live.generation)).await.ok()
+        timeout(Duration::from_secs(10), self.port.session(&live.generation))
+            .await
+            .ok()
     }
 
     async fn start(&self) -> Result<Arc<Live>, ResidentError> {
         let memory = self.budget.take(self.manifest.limits.memory_mb).await;
         let generation = random_name();
-        let set = self.signature_set.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let set = self
+            .signature_set
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let engine = self.manifest.id.clone();
-        let start = Start { engine, generation: generation.clone(), signature_set: set };
+        let start = Start {
+            engine,
+            generation: generation.clone(),
+            signature_set: set,
+        };
         let (container, image) = self.sandbox.start(start).await?;
         let named = (container.clone(), generation, image);
         match self.meet(named, memory).await {
@@ -242,7 +270,10 @@ impl Resident {
         let read = loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(ResidentError::Silent { seconds, reason: last });
+                return Err(ResidentError::Silent {
+                    seconds,
+                    reason: last,
+                });
             }
             let session = timeout(LOOK.min(left), self.port.session(&generation)).await;
             match session {
@@ -254,11 +285,19 @@ impl Resident {
             }
             sleep(Duration::from_millis(20)).await;
         };
-        let signature_set = self.signature_set.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let signature_set = self
+            .signature_set
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         Ok(Arc::new(Live {
             generation,
             container,
-            versions: EngineVersions { image, signature_set, ..read },
+            versions: EngineVersions {
+                image,
+                signature_set,
+                ..read
+            },
             files: AtomicU64::new(0),
             users: AtomicUsize::new(0),
             retired: AtomicBool::new(false),

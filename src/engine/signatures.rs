@@ -26,10 +26,14 @@ pub fn import(seed: &Path, sets: &Path) -> io::Result<SignatureSetId> {
         return Ok(id);
     }
     fs::create_dir_all(sets)?;
-    let partial = tempfile::Builder::new().prefix("partial-").tempdir_in(sets)?;
+    let partial = tempfile::Builder::new()
+        .prefix("partial-")
+        .tempdir_in(sets)?;
     for file in &files {
         let to = partial.path().join(file);
-        fs::create_dir_all(to.parent().unwrap_or(partial.path()))?;
+        if let Some(dir) = to.parent() {
+            fs::create_dir_all(dir)?;
+        }
         fs::copy(seed.join(file), &to)?;
         fs::File::open(&to)?.sync_all()?;
     }
@@ -91,7 +95,9 @@ mod tests {
         let second = import(&seed, &sets).unwrap();
         assert_ne!(first, second);
         assert_eq!(fs::read_dir(&sets).unwrap().count(), 2);
-        let mode = fs::metadata(sets.join(&second.0).join("sub/a.yar")).unwrap().permissions();
+        let mode = fs::metadata(sets.join(&second.0).join("sub/a.yar"))
+            .unwrap()
+            .permissions();
         assert_eq!(mode.mode() & 0o777, 0o444);
     }
 }

@@ -62,7 +62,10 @@ impl Staging {
         }
         // Enterable, not listable: another batch's random name cannot be found out.
         fs::set_permissions(root, Permissions::from_mode(0o711))?;
-        Ok(Self { root: root.to_owned(), sentinel: sentinel.to_owned() })
+        Ok(Self {
+            root: root.to_owned(),
+            sentinel: sentinel.to_owned(),
+        })
     }
 
     /// Stages files for one batch, with the sentinel last if the parser wants one. Blocks.
@@ -136,7 +139,11 @@ impl Drop for Batch {
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+    if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    }
 }
 
 /// Writes the sentinel, the EICAR test file, put together here so that no copy lies in the program.
@@ -144,14 +151,19 @@ fn remove(path: &Path) -> io::Result<()> {
 /// # Errors
 /// If the file system fails.
 pub fn write_sentinel(path: &Path) -> io::Result<()> {
-    let text = [r"X5O!P%@AP[4\PZX54(P^)7CC)7}$", "EICAR-STANDARD-ANTI", "VIRUS-TEST-FILE!$H+H*"];
+    let text = [
+        r"X5O!P%@AP[4\PZX54(P^)7CC)7}$",
+        "EICAR-STANDARD-ANTI",
+        "VIRUS-TEST-FILE!$H+H*",
+    ];
     if fs::read(path).is_ok_and(|bytes| bytes == text_of(&text)) {
         return Ok(());
     }
-    let dir = path.parent().unwrap_or(Path::new("/"));
+    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(&text_of(&text))?;
-    file.as_file().set_permissions(Permissions::from_mode(0o444))?;
+    file.as_file()
+        .set_permissions(Permissions::from_mode(0o444))?;
     file.persist(path)?;
     Ok(())
 }
@@ -174,7 +186,10 @@ mod tests {
         assert_eq!(fs::metadata(&sentinel).unwrap().len(), 68);
         let root = dir.path().join("staging");
         let staging = Staging::open(&root, &sentinel).unwrap();
-        let shown = Shown { blob, extension: Some("exe".to_owned()) };
+        let shown = Shown {
+            blob,
+            extension: Some("exe".to_owned()),
+        };
         let batch = staging.stage(&[shown], Sentinel::Wanted).unwrap();
         let staged = root.join(batch.files[0].strip_prefix("/scan/").unwrap());
         assert_eq!(fs::read_to_string(&staged).unwrap(), "content");

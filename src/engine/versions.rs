@@ -20,10 +20,23 @@ pub async fn of_command(manifest: &Manifest, session: Session) -> Result<EngineV
         session.ping().await.map_err(|error| error.to_string())?;
         return Ok(EngineVersions::default());
     };
-    let env = manifest.run.env.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let env = manifest
+        .run
+        .env
+        .iter()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
     let command = version.command.clone();
-    let exec = Exec { command, env, timeout: LIMIT, output_bytes: 64 << 10 };
-    let finished = session.exec(exec).await.map_err(|error| error.to_string())?;
+    let exec = Exec {
+        command,
+        env,
+        timeout: LIMIT,
+        output_bytes: 64 << 10,
+    };
+    let finished = session
+        .exec(exec)
+        .await
+        .map_err(|error| error.to_string())?;
     let mut text = String::from_utf8_lossy(&finished.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&finished.stderr));
     parse(&version.pattern, &text)
@@ -34,10 +47,19 @@ pub async fn of_command(manifest: &Manifest, session: Session) -> Result<EngineV
 /// # Errors
 /// Says what was seen instead of a version.
 pub async fn of_clamd(manifest: &Manifest, session: Session) -> Result<EngineVersions, String> {
-    let socket = manifest.run.socket.as_deref().ok_or("the manifest names no socket")?;
+    let socket = manifest
+        .run
+        .socket
+        .as_deref()
+        .ok_or("the manifest names no socket")?;
     let path = socket.to_str().ok_or("the manifest's socket is no text")?;
-    let mut stream = session.dial(path).await.map_err(|error| error.to_string())?;
-    let read = clamd::version(&mut stream, LIMIT).await.map_err(|error| error.to_string())?;
+    let mut stream = session
+        .dial(path)
+        .await
+        .map_err(|error| error.to_string())?;
+    let read = clamd::version(&mut stream, LIMIT)
+        .await
+        .map_err(|error| error.to_string())?;
     Ok(EngineVersions {
         engine: Some(read.engine),
         signatures: read.signatures,
@@ -49,7 +71,9 @@ pub async fn of_clamd(manifest: &Manifest, session: Session) -> Result<EngineVer
 fn parse(pattern: &str, text: &str) -> Result<EngineVersions, String> {
     let regex = Regex::new(pattern).map_err(|error| error.to_string())?;
     let seen: String = text.chars().take(200).collect();
-    let found = regex.captures(text).ok_or_else(|| format!("no version in {seen:?}"))?;
+    let found = regex
+        .captures(text)
+        .ok_or_else(|| format!("no version in {seen:?}"))?;
     let group = |name| found.name(name).map(|part| part.as_str().trim().to_owned());
     Ok(EngineVersions {
         engine: group("engine"),
@@ -67,9 +91,17 @@ fn compact_date(text: &str) -> Option<String> {
         return Some(digits[..8].to_owned());
     }
     let squeezed = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let formats = ["%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %Y %Z", "%b %d %Y", "%d %b %Y"];
+    let formats = [
+        "%a %b %d %H:%M:%S %Y",
+        "%a %b %d %H:%M:%S %Y %Z",
+        "%b %d %Y",
+        "%d %b %Y",
+    ];
     let parsed = formats.iter().find_map(|format| {
-        jiff::fmt::strtime::parse(format, &squeezed).ok()?.to_date().ok()
+        jiff::fmt::strtime::parse(format, &squeezed)
+            .ok()?
+            .to_date()
+            .ok()
     })?;
     Some(parsed.strftime("%Y%m%d").to_string())
 }
@@ -95,7 +127,10 @@ mod tests {
     #[test]
     fn text_without_a_version_is_quoted() {
         let pattern = r"^yara (?<engine>\d+\.\d+)";
-        assert_eq!(parse(pattern, "yara 4.2.3").unwrap().engine.as_deref(), Some("4.2"));
+        assert_eq!(
+            parse(pattern, "yara 4.2.3").unwrap().engine.as_deref(),
+            Some("4.2")
+        );
         assert!(parse(pattern, "usage: …").unwrap_err().contains("usage"));
     }
 }

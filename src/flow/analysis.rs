@@ -18,13 +18,13 @@ use crate::model::{
     Priority, RawOutputId, Sha256, Timestamp, Verdict,
 };
 use crate::store::{
-    ANALYSES, BLOBS, Change, JOBS, LaneKey, RAW_OUTPUTS, RESULTS, ResultKey, Store, StoreError, VERDICTS,
-    VerdictRow,
+    ANALYSES, BLOBS, Change, JOBS, LaneKey, RAW_OUTPUTS, RESULTS, ResultKey, Store, StoreError,
+    VERDICTS, VerdictRow,
 };
 
 use super::board::Board;
-use crate::engine::ask::Run;
 use super::queue::{Lanes, Leased};
+use crate::engine::ask::Run;
 use crate::metrics::Metrics;
 use crate::system::now;
 
@@ -181,11 +181,15 @@ impl Recorder {
     /// # Errors
     /// If the store fails; then nothing is recorded and the jobs stay leased.
     pub async fn record(&self, answers: Vec<Answer>, run: &Run) -> Result<(), StoreError> {
-        let Some(first) = answers.first() else { return Ok(()) };
+        let Some(first) = answers.first() else {
+            return Ok(());
+        };
         let engine = first.leased.key.engine.clone();
         let now = now();
         let raw = RawRow::new(&run.raw)?;
-        let results = answers.iter().map(|answer| result(answer, run, (raw.as_ref(), now)));
+        let results = answers
+            .iter()
+            .map(|answer| result(answer, run, (raw.as_ref(), now)));
         let results: Vec<_> = results.collect();
         self.count(&engine, &results, run);
         let settle = move |change: &mut Change<'_>| {
@@ -208,12 +212,22 @@ impl Recorder {
         let (mut answered, mut failed) = (0, 0);
         for result in results {
             let category = result.verdict.category();
-            self.metrics.verdicts.with_label_values(&[engine.as_str(), category]).inc();
-            let count = if result.verdict.is_answer() { &mut answered } else { &mut failed };
+            self.metrics
+                .verdicts
+                .with_label_values(&[engine.as_str(), category])
+                .inc();
+            let count = if result.verdict.is_answer() {
+                &mut answered
+            } else {
+                &mut failed
+            };
             *count += 1;
         }
         self.board.answered(engine, (answered, failed));
-        let seconds = self.metrics.batch_seconds.with_label_values(&[engine.as_str()]);
+        let seconds = self
+            .metrics
+            .batch_seconds
+            .with_label_values(&[engine.as_str()]);
         seconds.observe(run.duration.as_secs_f64());
     }
 
@@ -221,9 +235,12 @@ impl Recorder {
         let gone = |(leased, settled): &(Leased, Settled)| {
             (leased.key.clone(), *settled != Settled::Already)
         };
-        self.lanes.settled(&settled.iter().map(gone).collect::<Vec<_>>());
+        self.lanes
+            .settled(&settled.iter().map(gone).collect::<Vec<_>>());
         for (leased, settled) in settled {
-            let Settled::Completed { created_at } = settled else { continue };
+            let Settled::Completed { created_at } = settled else {
+                continue;
+            };
             self.metrics.analyses.inc();
             let priority = leased.job.priority.as_str();
             let seconds = self.metrics.analysis_seconds.with_label_values(&[priority]);
@@ -255,7 +272,9 @@ impl RawRow {
         if raw.is_empty() {
             return Ok(None);
         }
-        let failed = |error: std::io::Error| StoreError::Failed { reason: error.to_string() };
+        let failed = |error: std::io::Error| StoreError::Failed {
+            reason: error.to_string(),
+        };
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(raw).map_err(failed)?;
         let stored = encoder.finish().map_err(failed)?;
@@ -312,7 +331,11 @@ fn record_one(
     change.put(&ANALYSES, &id, &analysis)?;
     let created_at = analysis.created_at;
     let done = analysis.pending.is_empty();
-    Ok(if done { Settled::Completed { created_at } } else { Settled::Open })
+    Ok(if done {
+        Settled::Completed { created_at }
+    } else {
+        Settled::Open
+    })
 }
 
 fn verdict_row(analysis: AnalysisId, result: &EngineResult) -> VerdictRow {

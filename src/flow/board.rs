@@ -19,7 +19,9 @@ impl Board {
     /// Makes a board with every engine on it.
     pub fn new<'a>(engines: impl Iterator<Item = (&'a Manifest, EngineState)>) -> Self {
         let table = engines.map(|(manifest, state)| (manifest.id.clone(), blank(manifest, state)));
-        Self { table: Arc::new(watch::Sender::new(table.collect())) }
+        Self {
+            table: Arc::new(watch::Sender::new(table.collect())),
+        }
     }
 
     /// Returns a reader.
@@ -30,7 +32,9 @@ impl Board {
     /// Changes one engine's line; readers are told only if it is another line then.
     pub fn update(&self, engine: &EngineId, change: impl FnOnce(&mut EngineStatus)) {
         self.table.send_if_modified(|table| {
-            let Some(status) = table.get_mut(engine) else { return false };
+            let Some(status) = table.get_mut(engine) else {
+                return false;
+            };
             let before = status.clone();
             change(status);
             *status != before

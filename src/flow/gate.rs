@@ -31,7 +31,10 @@ pub enum Pass {
 impl Default for Gate {
     fn default() -> Self {
         let state = Arc::new(watch::Sender::new(State::Undecided));
-        Self { state, failed_starts: Arc::default() }
+        Self {
+            state,
+            failed_starts: Arc::default(),
+        }
     }
 }
 

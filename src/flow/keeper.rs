@@ -90,7 +90,11 @@ impl Keeper {
             Unfit::Closed(state, reason) => {
                 self.trouble(state, &reason);
                 self.gate.close(reason);
-                if state == EngineState::Unproven { REST } else { LOOK }
+                if state == EngineState::Unproven {
+                    REST
+                } else {
+                    LOOK
+                }
             }
         };
         tokio::select! {
@@ -105,7 +109,10 @@ impl Keeper {
         let image = self.sandbox.image(id).await.map_err(from_docker)?;
         let Some(image) = image else {
             let missing = SandboxError::ImageMissing { engine: id.clone() };
-            return Err(Unfit::Closed(EngineState::ImageMissing, missing.to_string()));
+            return Err(Unfit::Closed(
+                EngineState::ImageMissing,
+                missing.to_string(),
+            ));
         };
         let checks = match self.known_proof(&image.id) {
             Some(checks) => checks,
@@ -114,8 +121,14 @@ impl Keeper {
         self.board.probed(id, &checks);
         let escaped: Vec<_> = checks.iter().filter(|check| !check.held).collect();
         if checks.is_empty() || !escaped.is_empty() {
-            let what: Vec<_> = escaped.iter().map(|c| format!("{} ({})", c.name, c.seen)).collect();
-            let reason = format!("its sandbox does not hold on this machine: {}", what.join(", "));
+            let what: Vec<_> = escaped
+                .iter()
+                .map(|c| format!("{} ({})", c.name, c.seen))
+                .collect();
+            let reason = format!(
+                "its sandbox does not hold on this machine: {}",
+                what.join(", ")
+            );
             return Err(Unfit::Closed(EngineState::Unproven, reason));
         }
         self.gate.open();
@@ -123,7 +136,11 @@ impl Keeper {
     }
 
     fn known_proof(&self, image: &str) -> Option<Vec<ProbeCheck>> {
-        let row = self.store.get(&PROOFS, &self.engine.manifest.id).ok().flatten()?;
+        let row = self
+            .store
+            .get(&PROOFS, &self.engine.manifest.id)
+            .ok()
+            .flatten()?;
         (row.ground == self.ground && row.image == image).then_some(row.checks)
     }
 
@@ -133,8 +150,15 @@ impl Keeper {
         let report = self.sandbox.probe(&id).await.map_err(from_docker)?;
         if report.checks.iter().all(|check| check.held) {
             let checks = report.checks.clone();
-            let row = ProofRow { image: image.to_owned(), ground: self.ground.clone(), checks };
-            let kept = self.store.write(move |change| change.put(&PROOFS, &id, &row)).await;
+            let row = ProofRow {
+                image: image.to_owned(),
+                ground: self.ground.clone(),
+                checks,
+            };
+            let kept = self
+                .store
+                .write(move |change| change.put(&PROOFS, &id, &row))
+                .await;
             self.log_unkept(kept);
         }
         Ok(report.checks)
@@ -231,15 +255,19 @@ impl Keeper {
 
     /// Writes a healthy engine's state, after trouble that has passed.
     async fn settle_state(&self) {
-        let state =
-            if self.engine.resident.is_up().await { EngineState::Ready } else { EngineState::Idle };
+        let state = if self.engine.resident.is_up().await {
+            EngineState::Ready
+        } else {
+            EngineState::Idle
+        };
         self.board.state(&self.engine.manifest.id, state);
     }
 
     /// Stops the container if nobody needs it; its memory is wanted elsewhere.
     async fn make_room(&self) {
         if !self.busy() && self.engine.resident.stop_idle().await {
-            self.board.state(&self.engine.manifest.id, EngineState::Idle);
+            self.board
+                .state(&self.engine.manifest.id, EngineState::Idle);
         }
     }
 
@@ -255,9 +283,14 @@ impl Keeper {
 
     fn trouble(&self, state: EngineState, reason: &str) {
         let id = &self.engine.manifest.id;
-        let known = self.board.subscribe().borrow().get(id).is_some_and(|status| {
-            status.state == state && status.last_error.as_deref() == Some(reason)
-        });
+        let known = self
+            .board
+            .subscribe()
+            .borrow()
+            .get(id)
+            .is_some_and(|status| {
+                status.state == state && status.last_error.as_deref() == Some(reason)
+            });
         if !known {
             warn!(engine.name = %id, "Engine {}: {reason}", self.engine.manifest.name);
             self.board.trouble(id, state, (reason, now()));

@@ -104,7 +104,9 @@ impl Scanner {
         let run = &self.engine.manifest.run;
         let depth = self.lanes.depth(&self.engine.manifest.id);
         let waiting = (depth.interactive + depth.nightly).saturating_sub(depth.leased);
-        let share = waiting.div_ceil(u64::from(run.slots)).clamp(1, self.engine.most_files());
+        let share = waiting
+            .div_ceil(u64::from(run.slots))
+            .clamp(1, self.engine.most_files());
         BatchLimit {
             files: usize::try_from(share).unwrap_or(1),
             bytes: run.batch_mb << 20,
@@ -155,10 +157,16 @@ impl Scanner {
             Err(error) => return self.no_container(&error),
         };
         self.gate.started();
-        self.board.ready(&self.engine.manifest.id, &lease.live.versions);
+        self.board
+            .ready(&self.engine.manifest.id, &lease.live.versions);
         let asked = self.engine.ask(&lease, self.show(batch)).await;
         match &asked.health {
-            Health::Fine => self.engine.resident.release(lease, batch.len() as u64).await,
+            Health::Fine => {
+                self.engine
+                    .resident
+                    .release(lease, batch.len() as u64)
+                    .await
+            }
             Health::Suspect(reason) => {
                 self.trouble(EngineState::Ready, reason);
                 self.engine.resident.retire(lease).await;
@@ -171,7 +179,11 @@ impl Scanner {
         let extensions = &self.engine.manifest.run.extensions;
         let show = |leased: &Leased| Shown {
             blob: self.blobs.path(&leased.job.id.analysis.sha256),
-            extension: leased.job.extension.clone().filter(|e| extensions.contains(e)),
+            extension: leased
+                .job
+                .extension
+                .clone()
+                .filter(|e| extensions.contains(e)),
         };
         batch.iter().map(show).collect()
     }
@@ -196,7 +208,8 @@ impl Scanner {
     }
 
     fn trouble(&self, state: EngineState, reason: &str) {
-        self.board.trouble(&self.engine.manifest.id, state, (reason, now()));
+        self.board
+            .trouble(&self.engine.manifest.id, state, (reason, now()));
     }
 
     /// Records what was answered; returns what must be asked again, in batches.
@@ -206,7 +219,11 @@ impl Scanner {
         for (mut leased, answer) in batch.into_iter().zip(asked.answers) {
             leased.job.attempts += u32::from(alone);
             if answer.verdict.is_answer() || (alone && leased.job.attempts >= self.attempts) {
-                answers.push(Answer { leased, verdict: answer.verdict, staged: answer.staged });
+                answers.push(Answer {
+                    leased,
+                    verdict: answer.verdict,
+                    staged: answer.staged,
+                });
             } else {
                 debug!(engine.name = %self.engine.manifest.id, verdict = ?answer.verdict, "Again");
                 again.push(leased);
@@ -220,7 +237,11 @@ impl Scanner {
     }
 
     async fn fail(&self, batch: Vec<Leased>, reason: &str) {
-        let failure = |leased| Answer { leased, verdict: Verdict::failure(reason), staged: None };
+        let failure = |leased| Answer {
+            leased,
+            verdict: Verdict::failure(reason),
+            staged: None,
+        };
         let answers = batch.into_iter().map(failure).collect();
         if let Err(error) = self.recorder.record(answers, &Run::none()).await {
             error!(engine.name = %self.engine.manifest.id, %error, "Cannot record failures");
@@ -230,15 +251,20 @@ impl Scanner {
     /// Answers for files the engine is not given because of their size.
     async fn pass_over_oversize(&self, batch: Vec<Leased>) -> Vec<Leased> {
         let limit_mb = self.engine.manifest.limits.file_mb;
-        let (large, rest): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|leased| leased.job.size_bytes > limit_mb << 20);
+        let (large, rest): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .partition(|leased| leased.job.size_bytes > limit_mb << 20);
         if large.is_empty() {
             return rest;
         }
         let reason = format!("larger than this engine's limit of {limit_mb} MB");
         let unsupported = |leased| {
             let reason = reason.clone();
-            Answer { leased, verdict: Verdict::TypeUnsupported { reason }, staged: None }
+            Answer {
+                leased,
+                verdict: Verdict::TypeUnsupported { reason },
+                staged: None,
+            }
         };
         let answers = large.into_iter().map(unsupported).collect();
         if let Err(error) = self.recorder.record(answers, &Run::none()).await {
@@ -250,7 +276,11 @@ impl Scanner {
 
 /// Cuts what must be asked again: alone if few of many failed, else in parts.
 fn split(again: Vec<Leased>, batch: usize) -> Vec<Vec<Leased>> {
-    let part = if again.len() < batch { 1 } else { again.len().div_ceil(PARTS) };
+    let part = if again.len() < batch {
+        1
+    } else {
+        again.len().div_ceil(PARTS)
+    };
     again.chunks(part.max(1)).map(<[Leased]>::to_vec).collect()
 }
 
@@ -262,10 +292,17 @@ mod tests {
 
     fn leased(number: u64) -> Leased {
         let engine: crate::model::EngineId = "a".parse().unwrap();
-        let analysis = AnalysisId { sha256: Sha256::new([0; 32]), number };
+        let analysis = AnalysisId {
+            sha256: Sha256::new([0; 32]),
+            number,
+        };
         let priority = Priority::Interactive;
         Leased {
-            key: LaneKey { engine: engine.clone(), priority, number },
+            key: LaneKey {
+                engine: engine.clone(),
+                priority,
+                number,
+            },
             job: Job {
                 id: JobId { engine, analysis },
                 priority,

@@ -33,7 +33,10 @@ pub async fn run(
     let (mut count, mut from) = (0, None::<Vec<u8>>);
     loop {
         let page = store.list(&BLOBS, (&[], from.as_deref()), PAGE)?;
-        let opening = page.rows.iter().map(|(id, _)| ingest.reanalyze(*id, submission()));
+        let opening = page
+            .rows
+            .iter()
+            .map(|(id, _)| ingest.reanalyze(*id, submission()));
         for opened in join_all(opening).await {
             count += u64::from(opened?.is_some());
         }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AnalysisId, Digests, EngineId, KeyId, KeyRole, Priority, ProbeCheck, Sha256, SignatureSetId, Timestamp,
+    AnalysisId, Digests, EngineId, KeyId, KeyRole, Priority, ProbeCheck, Sha256, SignatureSetId,
+    Timestamp,
 };
 
 /// What is known of a blob.
