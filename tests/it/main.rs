@@ -1,3 +1,5 @@
 //! Everything that is tested from outside, in one binary: linked once.
 
+mod flow;
+mod support;
 mod tidy;
