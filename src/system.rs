@@ -12,12 +12,22 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::{Mode, fstat, umask};
 use nix::unistd::{Uid, User, getgroups, setgroups, setresgid, setresuid};
+
+use crate::model::Timestamp;
+
+/// Returns the present.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
 
 /// The data directory is ours as long as this lives.
 #[derive(Debug)]
