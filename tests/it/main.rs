@@ -1,5 +1,8 @@
 //! Everything that is tested from outside, in one binary: linked once.
 
+mod broker;
 mod flow;
+mod machine;
+mod sandbox;
 mod support;
 mod tidy;
