@@ -1,4 +1,5 @@
-//! The integration tests, in one binary because each further one links the crate again.
+//! Everything that is tested from outside, in one binary: linked once.
 
 mod runner;
 mod support;
+mod tidy;
