@@ -3,6 +3,7 @@
 mod broker;
 mod flow;
 mod machine;
+mod runner;
 mod sandbox;
 mod support;
 mod tidy;
