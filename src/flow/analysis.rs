@@ -18,14 +18,7 @@ use crate::store::{
 
 use super::queue::{Lanes, Leased};
 
-/// Whether an answer that is known already may stand for a new scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reuse {
-    /// The same engine, image and signature set have answered on the same bytes: that is the answer.
-    Known,
-    /// Scan again, whatever is known.
-    Never,
-}
+pub use crate::model::Reuse;
 
 /// What an analysis is to be.
 #[derive(Clone, Debug)]
