@@ -1,1 +1,3 @@
-fn main() {}
+//! Everything that needs more than one module, in one binary.
+
+mod cli;
