@@ -18,10 +18,12 @@ use std::sync::Arc;
 pub use blobs::{Blobs, Incoming, IncomingError};
 pub use commit::Change;
 pub use queries::Page;
-pub use rows::{BlobRow, KeyRow, LaneKey, ResultKey, SignatureSetRow, TicketRow, VerdictRow};
+pub use rows::{
+    BlobRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow, VerdictRow,
+};
 pub use tables::{
-    ANALYSES, BLOBS, JOBS, KEYS, MD5S, META, RAW_OUTPUTS, RESULTS, SHA1S, SIGNATURE_SETS, TICKETS,
-    Table, VERDICTS,
+    ANALYSES, BLOBS, JOBS, KEYS, MD5S, META, PROOFS, RAW_OUTPUTS, RESULTS, RowKey, SHA1S,
+    SIGNATURE_SETS, TICKETS, Table, VERDICTS,
 };
 
 use commit::Writer;

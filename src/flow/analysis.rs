@@ -6,26 +6,29 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use sha2::Digest;
+use tokio::sync::broadcast;
 
 use crate::model::{
     Analysis, AnalysisId, EngineId, EngineResult, EngineTable, EngineVersions, Job, JobId,
-    Priority, Sha256, Timestamp,
+    Priority, RawOutputId, Sha256, Timestamp, Verdict,
 };
 use crate::store::{
-    ANALYSES, BLOBS, Change, JOBS, LaneKey, RESULTS, ResultKey, Store, StoreError, VERDICTS,
-    VerdictRow,
+    ANALYSES, BLOBS, Change, JOBS, LaneKey, RAW_OUTPUTS, RESULTS, ResultKey, Store, StoreError,
+    VERDICTS, VerdictRow,
 };
 
+use super::board::Board;
 use super::queue::{Lanes, Leased};
+use crate::engine::ask::Run;
+use crate::metrics::Metrics;
+use crate::system::now;
 
-/// Whether an answer that is known already may stand for a new scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reuse {
-    /// The same engine, image and signature set have answered on the same bytes: that is the answer.
-    Known,
-    /// Scan again, whatever is known.
-    Never,
-}
+pub use crate::model::Reuse;
 
 /// What an analysis is to be.
 #[derive(Clone, Debug)]
@@ -143,32 +146,152 @@ fn job(order: &Order, analysis: AnalysisId, engine: &EngineId) -> Job {
     }
 }
 
-/// Records answers: results, analyses and lanes change together or not at all.
-///
-/// A job that is gone already (its lease ran out and another run settled it)
-/// is passed over, so that no job is counted twice.
-///
-/// # Errors
-/// If the store fails; then nothing is recorded and the jobs are still leased.
-pub async fn record(
-    store: &Store,
-    lanes: &Lanes,
-    answers: Vec<(Leased, EngineResult)>,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let settle = move |change: &mut Change<'_>| {
-        let record = |(leased, result): (Leased, EngineResult)| {
-            let gone = record_one(change, &leased, &result, now)?;
-            Ok((leased.key, gone))
+/// One answer that is to be recorded.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Whose.
+    pub leased: Leased,
+    /// The answer.
+    pub verdict: Verdict,
+    /// The name under which the engine saw the file.
+    pub staged: Option<String>,
+}
+
+/// Writes answers down and tells who waits for them; clones share it.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    /// Where they are kept.
+    pub store: Store,
+    /// The lanes their jobs leave.
+    pub lanes: Lanes,
+    /// Where they are counted.
+    pub metrics: Metrics,
+    /// The board they are counted on.
+    pub board: Board,
+    /// Whom to tell that an analysis is complete.
+    pub completed: broadcast::Sender<AnalysisId>,
+}
+
+impl Recorder {
+    /// Records answers: results, analyses and lanes change together or not at all.
+    ///
+    /// A job that is gone already (its lease ran out and another run settled it)
+    /// is passed over, so that no job is counted twice.
+    ///
+    /// # Errors
+    /// If the store fails; then nothing is recorded and the jobs stay leased.
+    pub async fn record(&self, answers: Vec<Answer>, run: &Run) -> Result<(), StoreError> {
+        let Some(first) = answers.first() else {
+            return Ok(());
         };
-        answers
-            .into_iter()
-            .map(record)
-            .collect::<Result<Vec<_>, _>>()
-    };
-    let keys = store.write(settle).await?;
-    lanes.settled(&keys);
-    Ok(())
+        let engine = first.leased.key.engine.clone();
+        let now = now();
+        let raw = RawRow::new(&run.raw)?;
+        let results = answers
+            .iter()
+            .map(|answer| result(answer, run, (raw.as_ref(), now)));
+        let results: Vec<_> = results.collect();
+        self.count(&engine, &results, run);
+        let settle = move |change: &mut Change<'_>| {
+            if let Some(raw) = &raw {
+                change.put_bytes(&RAW_OUTPUTS, &raw.id, raw.stored.clone());
+            }
+            let pairs = answers.into_iter().zip(&results);
+            let record = pairs.map(|(answer, result)| {
+                let settled = record_one(change, &answer.leased, result, now)?;
+                Ok((answer.leased, settled))
+            });
+            record.collect::<Result<Vec<_>, StoreError>>()
+        };
+        let settled = self.store.write(settle).await?;
+        self.announce(settled, now);
+        Ok(())
+    }
+
+    fn count(&self, engine: &EngineId, results: &[EngineResult], run: &Run) {
+        let (mut answered, mut failed) = (0, 0);
+        for result in results {
+            let category = result.verdict.category();
+            self.metrics
+                .verdicts
+                .with_label_values(&[engine.as_str(), category])
+                .inc();
+            let count = if result.verdict.is_answer() {
+                &mut answered
+            } else {
+                &mut failed
+            };
+            *count += 1;
+        }
+        self.board.answered(engine, (answered, failed));
+        let seconds = self
+            .metrics
+            .batch_seconds
+            .with_label_values(&[engine.as_str()]);
+        seconds.observe(run.duration.as_secs_f64());
+    }
+
+    fn announce(&self, settled: Vec<(Leased, Settled)>, now: Timestamp) {
+        let gone = |(leased, settled): &(Leased, Settled)| {
+            (leased.key.clone(), *settled != Settled::Already)
+        };
+        self.lanes
+            .settled(&settled.iter().map(gone).collect::<Vec<_>>());
+        for (leased, settled) in settled {
+            let Settled::Completed { created_at } = settled else {
+                continue;
+            };
+            self.metrics.analyses.inc();
+            let priority = leased.job.priority.as_str();
+            let seconds = self.metrics.analysis_seconds.with_label_values(&[priority]);
+            seconds.observe(now.since(created_at).as_secs_f64());
+            // Nobody may be waiting; that is no error.
+            let _ = self.completed.send(leased.job.id.analysis);
+        }
+    }
+}
+
+/// What recording one answer did to its analysis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settled {
+    /// Another run had recorded it.
+    Already,
+    /// Others are still to answer.
+    Open,
+    /// It was the last.
+    Completed { created_at: Timestamp },
+}
+
+struct RawRow {
+    id: Sha256,
+    stored: Vec<u8>,
+}
+
+impl RawRow {
+    fn new(raw: &[u8]) -> Result<Option<Self>, StoreError> {
+        if raw.is_empty() {
+            return Ok(None);
+        }
+        let failed = |error: std::io::Error| StoreError::Failed {
+            reason: error.to_string(),
+        };
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(raw).map_err(failed)?;
+        let stored = encoder.finish().map_err(failed)?;
+        let id = Sha256::new(sha2::Sha256::digest(&stored).into());
+        Ok(Some(Self { id, stored }))
+    }
+}
+
+fn result(answer: &Answer, run: &Run, (raw, now): (Option<&RawRow>, Timestamp)) -> EngineResult {
+    EngineResult {
+        verdict: answer.verdict.clone(),
+        versions: run.versions.clone(),
+        finished_at: now,
+        duration_ms: u64::try_from(run.duration.as_millis()).unwrap_or(u64::MAX),
+        raw_output: raw.map(|raw| RawOutputId(raw.id.to_string())),
+        staged_name: answer.staged.clone(),
+    }
 }
 
 fn record_one(
@@ -176,9 +299,9 @@ fn record_one(
     leased: &Leased,
     result: &EngineResult,
     now: Timestamp,
-) -> Result<bool, StoreError> {
+) -> Result<Settled, StoreError> {
     if change.get(&JOBS, &leased.key)?.is_none() {
-        return Ok(false);
+        return Ok(Settled::Already);
     }
     change.remove(&JOBS, &leased.key);
     let JobId {
@@ -201,12 +324,18 @@ fn record_one(
         )?;
     }
     let Some(mut analysis) = change.get(&ANALYSES, &id)? else {
-        return Ok(true);
+        return Ok(Settled::Open);
     };
     analysis.pending.remove(&engine);
     close_if_complete(change, &mut analysis, now)?;
     change.put(&ANALYSES, &id, &analysis)?;
-    Ok(true)
+    let created_at = analysis.created_at;
+    let done = analysis.pending.is_empty();
+    Ok(if done {
+        Settled::Completed { created_at }
+    } else {
+        Settled::Open
+    })
 }
 
 fn verdict_row(analysis: AnalysisId, result: &EngineResult) -> VerdictRow {

@@ -16,14 +16,13 @@ use tokio::sync::oneshot;
 use tracing::error;
 
 use super::sequence::Sequence;
-use super::tables::{Database, META, RowKey, Table, Writes, decode, encode};
+use super::tables::{Database, META, RowKey, TABLES, Table, Writes, decode, encode};
 use super::{StoreError, failed};
 
 /// Most changes in one group.
 const GROUP: usize = 512;
 /// Changes that may wait for the writer before callers do.
 const WAITING: usize = 1024;
-const TABLES: usize = 12;
 
 type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 type Run = Box<dyn FnOnce(&mut Change<'_>) -> (bool, Acknowledge) + Send>;
@@ -76,6 +75,11 @@ impl<'a> Change<'a> {
         let value = encode(table.name, row)?;
         self.own[table.index()].insert(key.to_bytes(), Some(value));
         Ok(())
+    }
+
+    /// Writes a row that is bytes as they are.
+    pub fn put_bytes<K: RowKey>(&mut self, table: &Table<K, Vec<u8>>, key: &K, row: Vec<u8>) {
+        self.own[table.index()].insert(key.to_bytes(), Some(row));
     }
 
     /// Removes a row; it need not be there.

@@ -6,7 +6,9 @@ use std::io::Read;
 use serde::de::DeserializeOwned;
 
 use super::rows::{BlobRow, ResultKey};
-use super::tables::{ANALYSES, BLOBS, MD5S, RAW_OUTPUTS, RESULTS, RowKey, SHA1S, Table, decode};
+use super::tables::{
+    ANALYSES, BLOBS, MD5S, RAW_OUTPUTS, RESULTS, RawRow, RowKey, SHA1S, Table, decode,
+};
 use super::{Store, StoreError, failed};
 use crate::model::{Analysis, AnalysisId, EngineId, EngineResult, FileHash, RawOutputId, Sha256};
 
@@ -140,7 +142,7 @@ impl Store {
 
 fn typed<K: RowKey, V: DeserializeOwned>(
     table: &Table<K, V>,
-    (key, row): &(Vec<u8>, Vec<u8>),
+    (key, row): &RawRow,
 ) -> Result<(K, V), StoreError> {
     let damaged = || StoreError::Row {
         table: table.name,

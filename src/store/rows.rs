@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AnalysisId, Digests, EngineId, KeyId, KeyRole, Priority, Sha256, SignatureSetId, Timestamp,
+    AnalysisId, Digests, EngineId, KeyId, KeyRole, Priority, ProbeCheck, Sha256, SignatureSetId,
+    Timestamp,
 };
 
 /// What is known of a blob.
@@ -87,6 +88,17 @@ pub struct SignatureSetRow {
     pub created_at: Timestamp,
     /// Where it came from.
     pub source: String,
+}
+
+/// A proof that the sandbox holds for an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofRow {
+    /// Content id of the image it was made with.
+    pub image: String,
+    /// The boot, machine, Docker and program it was made on.
+    pub ground: String,
+    /// What the probe saw.
+    pub checks: Vec<ProbeCheck>,
 }
 
 /// Place of a job in its lane: engine, who waits, order of arrival.

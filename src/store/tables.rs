@@ -13,7 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
-use super::rows::{BlobRow, KeyRow, LaneKey, ResultKey, SignatureSetRow, TicketRow, VerdictRow};
+use super::rows::{
+    BlobRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow, VerdictRow,
+};
 use super::{StoreError, failed};
 use crate::model::{
     Analysis, AnalysisId, EngineId, EngineResult, Job, KeyId, Md5, Priority, Sha1, Sha256,
@@ -50,7 +52,9 @@ impl<K, V> Table<K, V> {
     }
 }
 
-const NAMES: [&str; 12] = [
+pub(super) const TABLES: usize = 13;
+
+const NAMES: [&str; TABLES] = [
     "blobs",
     "md5s",
     "sha1s",
@@ -63,6 +67,7 @@ const NAMES: [&str; 12] = [
     "signature_sets",
     "raw_outputs",
     "meta",
+    "proofs",
 ];
 
 /// Blobs by SHA-256.
@@ -90,8 +95,14 @@ pub const RAW_OUTPUTS: Table<Sha256, Vec<u8>> = Table::new(10);
 /// Single values: the commit number.
 pub const META: Table<String, u64> = Table::new(11);
 
+/// The last proof that an engine's sandbox holds.
+pub const PROOFS: Table<EngineId, ProofRow> = Table::new(12);
+
 /// Staged writes of one table: a row, or nothing where it is removed.
 pub(super) type Writes = std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// A row as sled has it: key and value.
+pub(super) type RawRow = (Vec<u8>, Vec<u8>);
 
 #[derive(Debug)]
 struct Trees {
@@ -146,7 +157,7 @@ impl Database {
         table: usize,
         (prefix, from): (&[u8], &[u8]),
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<RawRow>, StoreError> {
         self.with(|trees| {
             let rows = trees.trees[table].range(from.max(prefix)..);
             let rows =
@@ -161,7 +172,7 @@ impl Database {
         table: usize,
         (prefix, before): (&[u8], &[u8]),
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<RawRow>, StoreError> {
         self.with(|trees| {
             let rows = trees.trees[table]
                 .range(prefix.to_vec()..before.to_vec())
@@ -225,9 +236,7 @@ fn transact(trees: &[sled::Tree], writes: &[(usize, Writes)]) -> Result<(), Stor
     })
 }
 
-fn owned(
-    row: Result<(sled::IVec, sled::IVec), sled::Error>,
-) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+fn owned(row: Result<(sled::IVec, sled::IVec), sled::Error>) -> Result<RawRow, StoreError> {
     row.map(|(key, value)| (key.to_vec(), value.to_vec()))
         .map_err(sled_failed)
 }

@@ -1,3 +1,4 @@
-//! Everything that needs more than one module, in one binary.
+//! Everything that is tested from outside, in one binary: linked once.
 
 mod cli;
+mod tidy;
