@@ -1,4 +1,12 @@
-//! Every integration test, in one binary.
+//! Everything that is tested from outside, in one binary: linked once.
 
+mod broker;
+mod cli;
 mod engines;
+mod flow;
+mod machine;
 mod parsers;
+mod runner;
+mod sandbox;
+mod support;
+mod tidy;
