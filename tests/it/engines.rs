@@ -5,6 +5,7 @@
 
 mod samples;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -430,4 +431,68 @@ fn parser_tells_whether_it_needs_a_sentinel() {
     let needs = |id: &str| Parser::needs_sentinel(&engine(id).1);
     assert!(needs("yara"));
     assert!(!needs("pdfid"));
+}
+
+/// Returns the fields of the structs of a source, by struct.
+fn fields(source: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut current = String::new();
+    for line in source.lines() {
+        if let Some(rest) = line.strip_prefix("pub struct ") {
+            current = rest.trim_end_matches(" {").to_owned();
+        } else if let Some((field, _)) = line
+            .strip_prefix("    pub ")
+            .filter(|rest| !rest.starts_with("fn ") && !rest.starts_with("const "))
+            .and_then(|rest| rest.split_once(':'))
+        {
+            let of = found.entry(current.clone()).or_default();
+            of.insert(field.to_owned());
+        }
+    }
+    found
+}
+
+/// Returns the keys of the tables of the README, by heading.
+fn documented(readme: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut current = String::new();
+    for line in readme.lines() {
+        if let Some(heading) = line.strip_prefix("### ") {
+            current = heading.trim_matches(|c| "`[]".contains(c)).to_owned();
+        } else if let Some((key, _)) = line
+            .strip_prefix("| `")
+            .and_then(|rest| rest.split_once('`'))
+        {
+            let of = found.entry(current.clone()).or_default();
+            of.insert(key.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_key_of_a_manifest_is_documented_and_no_other() {
+    let sections = [
+        ("Manifest", "The top"),
+        ("Image", "image"),
+        ("Run", "run"),
+        ("Limits", "limits"),
+        ("Signatures", "signatures"),
+        ("Version", "version"),
+        ("ParserSpec", "parse"),
+        ("ExitSpec", "parse.exit"),
+        ("ExitFailure", "parse.exit.failures"),
+        ("ProofSpec", "parse.proof"),
+        ("LineSpec", "parse.lines"),
+        ("RecordSpec", "parse.records"),
+        ("NameSpec", "parse.names"),
+        ("PathSpec", "parse.paths"),
+    ];
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let sources = read("src/engine/manifest.rs") + &read("src/engine/parser/spec.rs");
+    let (fields, documented) = (fields(&sources), documented(&read("engines/README.md")));
+    assert_eq!(fields.len(), sections.len(), "{:?}", fields.keys());
+    for (name, heading) in sections {
+        assert_eq!(fields.get(name), documented.get(heading), "{name}");
+    }
 }
