@@ -2,8 +2,10 @@
 
 mod broker;
 mod cli;
+mod engines;
 mod flow;
 mod machine;
+mod parsers;
 mod runner;
 mod sandbox;
 mod support;
