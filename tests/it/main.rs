@@ -1,5 +1,9 @@
 //! Everything that is tested from outside, in one binary: linked once.
 
+mod broker;
+mod flow;
+mod machine;
 mod runner;
+mod sandbox;
 mod support;
 mod tidy;

@@ -45,3 +45,13 @@ fn static_directory() -> &'static Path {
         directory.join(target).join("runner")
     })
 }
+
+/// Returns the EICAR test file, put together here so that no copy lies in the repository.
+pub fn eicar() -> Vec<u8> {
+    let parts = [
+        r"X5O!P%@AP[4\PZX54(P^)7CC)7}$",
+        "EICAR-STANDARD-",
+        "ANTIVIRUS-TEST-FILE!$H+H*",
+    ];
+    parts.concat().into_bytes()
+}
