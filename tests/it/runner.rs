@@ -5,6 +5,7 @@
     reason = "what fails to unwrap fails its test, also in a helper"
 )]
 
+mod clamav;
 mod container;
 mod daemon;
 mod exec;

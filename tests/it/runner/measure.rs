@@ -47,7 +47,8 @@ async fn message_costs_little_more_than_its_command() {
     );
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+/// Returns the time in the middle.
+pub fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
 }
