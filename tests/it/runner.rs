@@ -10,3 +10,4 @@ mod container;
 mod daemon;
 mod exec;
 mod measure;
+mod probe;

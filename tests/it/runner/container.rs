@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use crate::support;
 
-const EMPTY: &str = "acquit-test-empty:local";
+/// An image without a single file.
+pub const EMPTY: &str = "acquit-test-empty:local";
 const CLAMAV: &str = "acquit-engine-clamav:local";
 const ENGINE: &str = "/engine";
 const GENERATION: &str = "0123456789abcdef";
@@ -131,6 +132,25 @@ pub fn docker() -> Command {
     Command::new("docker")
 }
 
+/// What the sandbox does, as flags of the command line.
+pub fn hardened() -> Vec<String> {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let profile = format!("--security-opt=seccomp={root}/src/engine/sandbox/seccomp.json");
+    let flags = [
+        "--network=none",
+        "--read-only",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--user=65534:65534",
+        "--pids-limit=64",
+        "--memory=64m",
+        "--memory-swap=64m",
+        "--tmpfs=/tmp:rw,noexec,nosuid,nodev,size=16m,mode=1777",
+        &profile,
+    ];
+    flags.map(str::to_owned).to_vec()
+}
+
 fn docker_run(directory: &Path) -> Command {
     let staging = directory.join("staging");
     std::fs::create_dir(&staging).unwrap();
@@ -138,10 +158,7 @@ fn docker_run(directory: &Path) -> Command {
     let mut command = docker();
     command
         .args(["run", "--detach", "--label", "acquit.test=runner"])
-        .args(["--network=none", "--read-only", "--cap-drop=ALL"])
-        .args(["--security-opt=no-new-privileges", "--user=65534:65534"])
-        .args(["--pids-limit=64", "--memory=64m", "--memory-swap=64m"])
-        .args(["--tmpfs=/tmp:rw,noexec,nosuid,nodev,size=16m,mode=1777"])
+        .args(hardened())
         .args(["--log-driver=json-file", "--entrypoint=/acquit-runner"])
         .args(["--env", &format!("ACQUIT_GENERATION={GENERATION}")]);
     mount(&mut command, &support::runner(), "/acquit-runner");
@@ -151,13 +168,14 @@ fn docker_run(directory: &Path) -> Command {
     command
 }
 
-fn mount(command: &mut Command, from: &Path, to: &str) {
+/// Mounts a file or directory read-only.
+pub fn mount(command: &mut Command, from: &Path, to: &str) {
     let from = from.display();
     command.arg(format!("--mount=type=bind,src={from},dst={to},readonly"));
 }
 
-/// Makes an image without a single file.
-fn empty_image() {
+/// Makes that image, if it is not there.
+pub fn empty_image() {
     static MADE: Once = Once::new();
     MADE.call_once(|| {
         let known = docker().args(["image", "inspect", EMPTY]).output().unwrap();
