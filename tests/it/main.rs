@@ -1,6 +1,7 @@
 //! Everything that is tested from outside, in one binary: linked once.
 
 mod broker;
+mod cli;
 mod flow;
 mod machine;
 mod runner;
