@@ -3,4 +3,5 @@
 mod broker;
 mod machine;
 mod sandbox;
+mod system;
 mod tidy;
