@@ -1,7 +1,11 @@
 //! Everything that is tested from outside, in one binary: linked once.
 
 mod broker;
+mod cli;
+mod flow;
 mod machine;
+mod runner;
 mod sandbox;
+mod support;
 mod system;
 mod tidy;
