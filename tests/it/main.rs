@@ -9,4 +9,5 @@ mod parsers;
 mod runner;
 mod sandbox;
 mod support;
+mod system;
 mod tidy;
