@@ -96,7 +96,7 @@ pub fn answers(
                 finished_at: analysis.completed_at.unwrap_or(analysis.created_at),
                 duration_ms: 0,
                 raw_output: None,
-            staged_name: None,
+                staged_name: None,
             });
     }
     Ok(answers)
