@@ -4,6 +4,7 @@ mod broker;
 mod cli;
 mod engines;
 mod flow;
+mod http;
 mod machine;
 mod parsers;
 mod runner;
