@@ -137,7 +137,8 @@ fn unknown(id: &EngineId, catalog: &Catalog) -> String {
 async fn build(sandbox: &Sandbox, engines: Vec<EngineId>) -> Vec<Built> {
     let shown = Building::new(engines.len() as u64);
     let builds = stream::iter(engines).map(|engine| one(sandbox, &shown, engine));
-    let built = builds.buffer_unordered(PARALLEL).collect().await;
+    let mut built: Vec<Built> = builds.buffer_unordered(PARALLEL).collect().await;
+    built.sort_by(|a, b| a.engine.cmp(&b.engine));
     shown.clear();
     built
 }
@@ -209,6 +210,7 @@ fn line(context: &Context, built: &Built) -> String {
             let said = error.clone();
             let unsaid = built.tail.iter().filter(|line| !said.contains(line.trim()));
             let tail: String = unsaid.map(|line| format!("    | {line}\n")).collect();
+            let error = error.replace('\n', "\n    ");
             format!("{failed}  {engine}, after {seconds:.1} s\n{tail}    {error}\n")
         }
     }
