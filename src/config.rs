@@ -3,6 +3,7 @@
 //! `config/acquit.toml` spells out every default; a test holds the two together.
 //! Secrets are never in it: the keys are in the store, as hashes.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -141,6 +142,8 @@ pub struct Docker {
     pub base_image: String,
     /// Seconds any request to Docker may take; builds have no limit.
     pub timeout_seconds: u64,
+    /// Arguments of every build, e.g. `https_proxy` or `PIP_INDEX_URL`.
+    pub build_args: BTreeMap<String, String>,
 }
 
 impl Default for Docker {
@@ -152,6 +155,7 @@ impl Default for Docker {
             runner: PathBuf::from("/usr/local/lib/acquit/acquit-runner"),
             base_image: "acquit-base:local".to_owned(),
             timeout_seconds: 30,
+            build_args: BTreeMap::new(),
         }
     }
 }

@@ -1,6 +1,14 @@
 //! Engines: what they are, the sandbox they run in, how they are asked and how
 //! their answers are read.
 
+pub mod ask;
+pub mod budget;
+pub mod clamd;
 pub mod manifest;
 pub mod parser;
+pub mod resident;
+pub mod runner;
 pub mod sandbox;
+pub mod signatures;
+pub mod staging;
+mod versions;

@@ -1,1 +1,9 @@
-//!
+//! The way of a file: taken in, queued, scanned, recorded.
+
+pub mod analysis;
+pub mod board;
+pub mod gate;
+pub mod ingest;
+pub mod keeper;
+pub mod queue;
+pub mod scan;

@@ -8,5 +8,6 @@ pub mod flow;
 pub mod http;
 pub mod metrics;
 pub mod model;
+pub mod nightly;
 pub mod store;
 pub mod system;

@@ -4,6 +4,7 @@
 //! present takes it as an argument.
 
 mod analysis;
+mod control;
 mod engine;
 mod hash;
 mod key;
@@ -14,6 +15,7 @@ mod verdict;
 pub use analysis::{
     Analysis, AnalysisId, AnalysisStatus, InvalidAnalysisId, Job, JobId, Priority, Stats,
 };
+pub use control::{Control, Reuse};
 pub use engine::{EngineId, EngineVersions, InvalidEngineId, SignatureSetId};
 pub use hash::{Digests, FileHash, InvalidHash, Md5, Sha1, Sha256};
 pub use key::{ApiKey, InvalidApiKey, KeyId, KeyRole};

@@ -1,1 +1,120 @@
+//! Everything that must survive: blobs as files, the rest as rows.
 //!
+//! A change is acknowledged only when it would survive a power cut: rows are
+//! written by one thread, in groups ([`commit`]), and each group is flushed and
+//! synced before anybody is told. The store knows nothing of what a verdict
+//! means.
+
+mod blobs;
+mod commit;
+mod queries;
+mod rows;
+mod sequence;
+mod tables;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use blobs::{Blobs, Incoming, IncomingError};
+pub use commit::Change;
+pub use queries::Page;
+pub use rows::{
+    BlobRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow, VerdictRow,
+};
+pub use tables::{
+    ANALYSES, BLOBS, JOBS, KEYS, MD5S, META, PROOFS, RAW_OUTPUTS, RESULTS, RowKey, SHA1S,
+    SIGNATURE_SETS, TICKETS, Table, VERDICTS,
+};
+
+use commit::Writer;
+use tables::Database;
+
+/// What can go wrong with the store, by what the caller can do about it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full: nothing was acknowledged, try again when there is room.
+    #[error("the disk of {} is full", .dir.display())]
+    DiskFull {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// The database file is older than what it acknowledged: restore a backup.
+    #[error(
+        "the database in {} has lost acknowledged changes (it is at {found}, {acknowledged} were \
+         acknowledged); move it aside and restore the last backup with `acquit restore`",
+        .dir.display()
+    )]
+    Behind {
+        /// The database's directory.
+        dir: PathBuf,
+        /// Last change in the database.
+        found: u64,
+        /// Last change that was acknowledged.
+        acknowledged: u64,
+    },
+    /// A row cannot be read: the database is damaged or of another version.
+    #[error("a row of table {table} cannot be read: {reason}")]
+    Row {
+        /// Which table.
+        table: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The database or its file system failed.
+    #[error("the database failed: {reason}")]
+    Failed {
+        /// In the words of what failed.
+        reason: String,
+    },
+}
+
+/// The store; clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    database: Arc<Database>,
+    writer: Arc<Writer>,
+    blobs: Blobs,
+}
+
+impl Store {
+    /// Opens the store below `data_dir`, or makes an empty one. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Behind`] if the database has lost what it acknowledged.
+    pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let blobs = Blobs::open(data_dir).map_err(|error| failed(&error))?;
+        let database = Arc::new(Database::open(&data_dir.join("db"), cache_bytes)?);
+        let writer = Arc::new(Writer::start(Arc::clone(&database), data_dir)?);
+        Ok(Self {
+            database,
+            writer,
+            blobs,
+        })
+    }
+
+    /// Applies a change and waits until it would survive a power cut.
+    ///
+    /// The closure sees its own writes; if it fails nothing of it is kept. It
+    /// runs on the writer's thread, so it must be quick and do no other I/O.
+    ///
+    /// # Errors
+    /// Those of the closure and of the disk. After an error nothing of the change is visible.
+    pub async fn write<T, F>(&self, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.write(change).await
+    }
+
+    /// Returns the content-addressed files.
+    pub const fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Failed {
+        reason: error.to_string(),
+    }
+}

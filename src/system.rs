@@ -1,1 +1,238 @@
+//! The machine around the daemon: privileges, the lock, signals, systemd.
 //!
+//! `acquit serve` started as root keeps nothing of it: the broker is spawned
+//! first, with one end of a socket pair as its standard input, then every thread
+//! to come becomes the configured user, for good.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail, ensure};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::{Mode, fstat, umask};
+use nix::unistd::{Uid, User, getgroups, setgroups, setresgid, setresuid};
+
+use crate::model::Timestamp;
+
+/// Returns the present.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The data directory is ours as long as this lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<File>,
+}
+
+/// Makes files created from here on readable for nobody else.
+pub fn tighten_umask() {
+    umask(Mode::from_bits_truncate(0o077));
+}
+
+/// Tells whether this process is root.
+pub fn is_root() -> bool {
+    Uid::effective().is_root()
+}
+
+/// Starts the broker as a child and returns the daemon's end of their socket pair.
+///
+/// The child ends when this end closes, so it never outlives the daemon.
+///
+/// # Errors
+/// Fails if it cannot be started.
+pub fn spawn_broker(config_path: &Path) -> anyhow::Result<UnixStream> {
+    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    let (ours, theirs) = UnixStream::pair().context("cannot make a socket pair")?;
+    Command::new(&program)
+        .arg("docker-broker")
+        .arg("--config")
+        .arg(config_path)
+        .arg("--stdin")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .current_dir("/")
+        // Its own group: a terminal's interrupt is for the daemon, which still needs the broker.
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {} docker-broker", program.display()))?;
+    Ok(ours)
+}
+
+/// Becomes `user` for good, and makes sure that neither root nor Docker can be reached again.
+///
+/// Must be called before any thread is started: what is set here is inherited.
+///
+/// # Errors
+/// Fails if anything of root is left.
+pub fn drop_privileges(user: &str, broker: &UnixStream, docker: &Path) -> anyhow::Result<()> {
+    let found = User::from_name(user).with_context(|| format!("cannot look up user {user}"))?;
+    let found = found.with_context(|| {
+        format!("there is no user {user}; create it with `useradd --system {user}`")
+    })?;
+    ensure!(
+        !found.uid.is_root(),
+        "docker.user must not be root: the daemon reads what strangers send"
+    );
+    setgroups(&[]).context("cannot leave root's groups")?;
+    setresgid(found.gid, found.gid, found.gid).context("cannot change the group")?;
+    setresuid(found.uid, found.uid, found.uid).context("cannot change the user")?;
+    nix::sys::prctl::set_no_new_privs().context("cannot forbid new privileges")?;
+    // No other process of this user may read the daemon's memory, which holds private bytes.
+    nix::sys::prctl::set_dumpable(false).context("cannot forbid core dumps")?;
+    ensure_dropped(broker, docker)
+}
+
+/// Makes sure that this process is not root, cannot become it, and cannot reach Docker.
+///
+/// # Errors
+/// Says what is left.
+pub fn ensure_dropped(broker: &UnixStream, docker: &Path) -> anyhow::Result<()> {
+    ensure!(!is_root(), "this is still root");
+    let root = Uid::from_raw(0);
+    ensure!(setresuid(root, root, root).is_err(), "root can be had back");
+    let groups = getgroups().context("cannot read the groups")?;
+    let own = nix::unistd::getegid();
+    ensure!(
+        groups.iter().all(|group| *group == own),
+        "groups are left: {groups:?}"
+    );
+    ensure_no_capability()?;
+    ensure_no_docker(docker)?;
+    ensure_no_socket_but(broker)
+}
+
+/// Takes the data directory for this process alone.
+///
+/// # Errors
+/// Names the process that has it.
+pub fn lock_data_dir(data_dir: &Path) -> anyhow::Result<Lock> {
+    let path = data_dir.join("lock");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut file) => {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())?;
+            Ok(Lock { _file: file })
+        }
+        Err((mut file, _)) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder)?;
+            bail!(
+                "{} is in use by the process {}; only one Acquit may run on a data directory",
+                data_dir.display(),
+                holder.trim()
+            )
+        }
+    }
+}
+
+/// Waits for the signal to end: SIGTERM or SIGINT.
+pub async fn termination() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        // Without handlers the signals end the process, which is what they ask for.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Tells systemd, if it is there, that the daemon is ready.
+pub fn notify_ready() {
+    notify(&[sd_notify::NotifyState::Ready]);
+}
+
+/// Tells systemd, if it is there, that the daemon is ending.
+pub fn notify_stopping() {
+    notify(&[sd_notify::NotifyState::Stopping]);
+}
+
+/// Tells systemd, if it is there, that the daemon lives.
+pub fn notify_alive() {
+    notify(&[sd_notify::NotifyState::Watchdog]);
+}
+
+/// Returns how often systemd wants to hear that the daemon lives: half of its patience.
+pub fn watchdog_interval() -> Option<Duration> {
+    let mut microseconds = 0;
+    sd_notify::watchdog_enabled(false, &mut microseconds)
+        .then(|| Duration::from_micros(microseconds / 2))
+}
+
+fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(false, state) {
+        tracing::warn!(%error, "Cannot notify systemd");
+    }
+}
+
+fn ensure_no_capability() -> anyhow::Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc")?;
+    for line in status.lines() {
+        let Some((name, value)) = line.split_once(':') else {
+            continue;
+        };
+        let held = matches!(name, "CapPrm" | "CapEff" | "CapAmb");
+        let none = value.trim().bytes().all(|c| c == b'0');
+        ensure!(!held || none, "capabilities are left: {line}");
+    }
+    Ok(())
+}
+
+/// Makes sure that the Docker socket cannot be opened; refused is not enough, it must be forbidden.
+fn ensure_no_docker(docker: &Path) -> anyhow::Result<()> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    let opened = UnixStream::connect(docker);
+    let forbidden = opened
+        .as_ref()
+        .is_err_and(|error| matches!(error.kind(), NotFound | PermissionDenied));
+    ensure!(
+        forbidden,
+        "the daemon's user can reach the Docker socket {}: take it out of that socket's group",
+        docker.display()
+    );
+    Ok(())
+}
+
+/// Makes sure that no socket was inherited; it might be Docker's.
+fn ensure_no_socket_but(broker: &UnixStream) -> anyhow::Result<()> {
+    let known = fstat(broker.as_fd())?.st_ino;
+    for entry in std::fs::read_dir("/proc/self/fd").context("cannot read /proc")? {
+        let path = entry?.path();
+        let number = path.file_name().and_then(|name| name.to_str());
+        let standard = matches!(number, Some("0" | "1" | "2"));
+        // The descriptor of this very listing is gone by now.
+        let Ok(target) = std::fs::metadata(&path) else {
+            continue;
+        };
+        let socket = target.mode() & 0o170_000 == 0o140_000;
+        ensure!(
+            !socket || standard || target.ino() == known,
+            "a socket was inherited: {}",
+            path.display()
+        );
+    }
+    Ok(())
+}

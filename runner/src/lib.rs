@@ -1,1 +1,3 @@
+//! The wire between the daemon and `acquit-runner`, for both ends.
+
 pub mod wire;

@@ -4,11 +4,23 @@
 //! is bounded, and a key this file does not know is refused, so that a typing
 //! error never silently loosens a limit.
 
+mod catalog;
+mod check;
+mod context;
+mod locate;
+mod placeholder;
+mod range;
+mod version;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::catalog::{Broken, Catalog};
+pub use self::check::{Problem, Problems, check};
+pub use self::locate::Place;
+pub use self::version::VersionsSeen;
 use super::parser::ParserSpec;
 use crate::model::EngineId;
 
@@ -195,6 +207,14 @@ pub struct Version {
 }
 
 impl Manifest {
+    /// Reads and checks a manifest; its file name must be its id.
+    ///
+    /// # Errors
+    /// Says every key that is wrong, where, and what would be right.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        check::load(path)
+    }
+
     /// Returns the tag under which the engine's image is built here.
     pub fn image_tag(&self) -> String {
         match &self.image.reference {

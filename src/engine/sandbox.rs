@@ -5,6 +5,18 @@
 //! builds every container request itself from the engine's manifest
 //! ([`policy`]), and refuses anything but these verbs.
 
+pub mod broker;
+pub mod build;
+pub mod client;
+pub mod data_dir;
+pub mod docker;
+pub mod frame;
+pub mod host;
+pub mod policy;
+pub mod probe;
+
+pub use client::Sandbox;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{EngineId, ProbeCheck, SignatureSetId};

@@ -88,6 +88,16 @@ pub enum Priority {
     Nightly,
 }
 
+impl Priority {
+    /// Returns the priority's name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Nightly => "nightly",
+        }
+    }
+}
+
 /// An analysis as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Analysis {

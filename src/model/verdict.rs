@@ -145,4 +145,7 @@ pub struct EngineResult {
     /// Where the engine's output is kept, if it gave any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_output: Option<RawOutputId>,
+    /// The name under which the engine saw the file, to find it in that output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged_name: Option<String>,
 }

@@ -1,0 +1,361 @@
+//! Opens every engine and gives it its tasks: a port, a keeper, and its slots.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::engine::ask::Engine;
+use crate::engine::budget::Budget;
+use crate::engine::manifest::{Catalog, Manifest};
+use crate::engine::parser::Parser;
+use crate::engine::resident::Resident;
+use crate::engine::runner::RunnerPort;
+use crate::engine::sandbox::{ContainerState, Sandbox};
+use crate::engine::{signatures, staging};
+use crate::flow::analysis::Recorder;
+use crate::flow::board::Board;
+use crate::flow::gate::Gate;
+use crate::flow::keeper::Keeper;
+use crate::flow::queue::Lanes;
+use crate::flow::scan::Scanner;
+use crate::metrics::Metrics;
+use crate::model::{AnalysisId, EngineId, EngineState, SignatureSetId, Verdict};
+use crate::store::{JOBS, SIGNATURE_SETS, SignatureSetRow, Store};
+use crate::system::now;
+
+/// What the engines are opened with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The store.
+    pub store: Store,
+    /// The lanes.
+    pub lanes: Lanes,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// Whom to tell of complete analyses.
+    pub completed: broadcast::Sender<AnalysisId>,
+    /// Docker.
+    pub sandbox: Sandbox,
+}
+
+/// All engines, ready to run.
+#[derive(Debug)]
+pub struct Fleet {
+    parts: Parts,
+    board: Board,
+    budget: Budget,
+    engines: BTreeMap<EngineId, Arc<Engine>>,
+    ports: BTreeMap<EngineId, Arc<RunnerPort>>,
+    found: BTreeMap<EngineId, ContainerState>,
+    ground: String,
+}
+
+impl Fleet {
+    /// Reads the manifests and makes every engine ready to be started.
+    ///
+    /// # Errors
+    /// If the data directory cannot be used. A bad manifest is reported and left out.
+    pub async fn open(parts: Parts) -> anyhow::Result<Self> {
+        let manifests = manifests(&parts.config);
+        let disabled = |manifest: &Manifest| {
+            parts
+                .config
+                .engines
+                .disabled
+                .iter()
+                .any(|id| id == manifest.id.as_str())
+        };
+        let state = |manifest: &&Manifest| match disabled(manifest) {
+            true => EngineState::Disabled,
+            false => EngineState::Proving,
+        };
+        let board = Board::new(
+            manifests
+                .iter()
+                .map(|manifest| (manifest, state(&manifest))),
+        );
+        let mut fleet = Self {
+            budget: Budget::new(memory_budget_mb(&parts.config)),
+            ground: String::new(),
+            parts,
+            board,
+            engines: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            found: BTreeMap::new(),
+        };
+        let sentinel = fleet.parts.config.storage.data_dir.join("sentinel");
+        staging::write_sentinel(&sentinel).context("cannot write the sentinel file")?;
+        for manifest in manifests {
+            if state_of(&fleet.board, &manifest.id) != EngineState::Disabled {
+                let id = manifest.id.clone();
+                fleet
+                    .add(manifest, &sentinel)
+                    .await
+                    .with_context(|| format!("engine {id}"))?;
+            }
+        }
+        fleet.bury_orphans().await?;
+        fleet.sweep().await;
+        Ok(fleet)
+    }
+
+    /// Returns the board on which every engine's state is.
+    pub const fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// Returns the engines that take part.
+    pub fn engines(&self) -> BTreeMap<EngineId, Arc<Engine>> {
+        self.engines.clone()
+    }
+
+    async fn add(&mut self, manifest: Manifest, sentinel: &Path) -> anyhow::Result<()> {
+        let storage = &self.parts.config.storage;
+        let manifest = Arc::new(manifest);
+        let id = manifest.id.clone();
+        let parser = Parser::new(&manifest.parse).context("its [parse] section")?;
+        let port = RunnerPort::bind(&storage.runner_dir(&id)).context("its runner socket")?;
+        let port = Arc::new(port);
+        let staging = staging::Staging::open(&storage.staging_dir(&id), sentinel)
+            .context("its staging directory")?;
+        let (sandbox, budget) = (self.parts.sandbox.clone(), self.budget.clone());
+        let resident = Resident::new(Arc::clone(&manifest), sandbox, Arc::clone(&port), budget);
+        resident.use_signatures(self.signatures(&manifest).await?);
+        let engine = Engine {
+            manifest,
+            parser,
+            resident,
+            staging,
+        };
+        self.engines.insert(id.clone(), Arc::new(engine));
+        self.ports.insert(id, port);
+        Ok(())
+    }
+
+    /// Returns the engine's active signature set; the one its build context carries if no other is.
+    async fn signatures(&self, manifest: &Manifest) -> anyhow::Result<Option<SignatureSetId>> {
+        let Some(spec) = &manifest.signatures else {
+            return Ok(None);
+        };
+        let config = &self.parts.config;
+        let active = self.parts.store.get(&SIGNATURE_SETS, &manifest.id)?;
+        if let Some(row) = active.filter(|row| row.source != SEED) {
+            return Ok(Some(row.id));
+        }
+        let seed = manifest
+            .build_context(&config.engines.containers)
+            .join(&spec.seed);
+        let sets = config
+            .storage
+            .data_dir
+            .join("signatures")
+            .join(manifest.id.as_str());
+        let id = signatures::import(&seed, &sets)
+            .with_context(|| format!("cannot read the signatures in {}", seed.display()))?;
+        let row = SignatureSetRow {
+            id: id.clone(),
+            created_at: now(),
+            source: SEED.to_owned(),
+        };
+        let engine = manifest.id.clone();
+        let keep =
+            move |change: &mut crate::store::Change<'_>| change.put(&SIGNATURE_SETS, &engine, &row);
+        self.parts.store.write(keep).await?;
+        Ok(Some(id))
+    }
+
+    /// Answers jobs of engines that are no longer there, so that their analyses end.
+    async fn bury_orphans(&self) -> anyhow::Result<()> {
+        let mut from: Option<Vec<u8>> = None;
+        loop {
+            let page = self.parts.store.list(&JOBS, (&[], from.as_deref()), 500)?;
+            let gone = page
+                .rows
+                .into_iter()
+                .filter(|(key, _)| !self.engines.contains_key(&key.engine));
+            for (key, job) in gone {
+                let leased = crate::flow::queue::Leased { key, job };
+                let verdict = Verdict::failure("the engine was removed or disabled");
+                let answer = crate::flow::analysis::Answer {
+                    leased,
+                    verdict,
+                    staged: None,
+                };
+                let run = crate::engine::ask::Run::none();
+                self.recorder().record(vec![answer], &run).await?;
+            }
+            match page.next {
+                Some(next) => from = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn recorder(&self) -> Recorder {
+        Recorder {
+            store: self.parts.store.clone(),
+            lanes: self.parts.lanes.clone(),
+            metrics: self.parts.metrics.clone(),
+            board: self.board.clone(),
+            completed: self.parts.completed.clone(),
+        }
+    }
+
+    /// Finds containers of ours: those still good are taken over, the others removed.
+    async fn sweep(&mut self) {
+        let sandbox = self.parts.sandbox.clone();
+        self.ground = ground(&sandbox).await;
+        let listed = match sandbox.list().await {
+            Ok(listed) => listed,
+            Err(error) => return warn!(%error, "Cannot look for containers of before"),
+        };
+        for state in listed {
+            let wanted = state.running
+                && state.current
+                && self.engines.contains_key(&state.engine)
+                && !self.found.contains_key(&state.engine);
+            if wanted {
+                info!(container.id = state.container, "Taking over a container");
+                self.found.insert(state.engine.clone(), state);
+            } else if let Err(error) = sandbox.stop(&state.container).await {
+                warn!(container.id = state.container, %error, "Cannot remove a container");
+            }
+        }
+    }
+
+    /// Starts the tasks of every engine.
+    pub fn run(mut self, tasks: &mut JoinSet<&'static str>, shutdown: &CancellationToken) {
+        for (id, engine) in std::mem::take(&mut self.engines) {
+            let gate = Gate::default();
+            if let Some(port) = self.ports.remove(&id) {
+                let shutdown = shutdown.clone();
+                tasks.spawn(async move {
+                    shutdown.run_until_cancelled(port.serve()).await;
+                    "port"
+                });
+            }
+            let keeper = self.keeper(&engine, &gate);
+            let (found, stop) = (self.found.remove(&id), shutdown.clone());
+            tasks.spawn(async move {
+                keeper.run(found, &stop).await;
+                "keeper"
+            });
+            let scanner = Arc::new(self.scanner(&engine, &gate));
+            for _ in 0..engine.manifest.run.slots {
+                let (scanner, stop) = (Arc::clone(&scanner), shutdown.clone());
+                tasks.spawn(async move {
+                    scanner.run(&stop).await;
+                    "slot"
+                });
+            }
+        }
+        let (board, lanes) = (self.board.clone(), self.parts.lanes.clone());
+        let (sandbox, metrics) = (self.parts.sandbox.clone(), self.parts.metrics.clone());
+        let stop = shutdown.clone();
+        tasks.spawn(async move {
+            stop.run_until_cancelled(count(&board, &lanes, (&sandbox, &metrics)))
+                .await;
+            "board"
+        });
+    }
+
+    fn keeper(&self, engine: &Arc<Engine>, gate: &Gate) -> Keeper {
+        Keeper {
+            engine: Arc::clone(engine),
+            sandbox: self.parts.sandbox.clone(),
+            gate: gate.clone(),
+            board: self.board.clone(),
+            lanes: self.parts.lanes.clone(),
+            store: self.parts.store.clone(),
+            budget: self.budget.clone(),
+            metrics: self.parts.metrics.clone(),
+            ground: self.ground.clone(),
+            idle: Duration::from_secs(self.parts.config.engines.idle_seconds),
+        }
+    }
+
+    fn scanner(&self, engine: &Arc<Engine>, gate: &Gate) -> Scanner {
+        Scanner {
+            engine: Arc::clone(engine),
+            lanes: self.parts.lanes.clone(),
+            blobs: self.parts.store.blobs().clone(),
+            recorder: self.recorder(),
+            board: self.board.clone(),
+            gate: gate.clone(),
+            attempts: self.parts.config.engines.attempts,
+        }
+    }
+}
+
+/// What a signature set came from when it came with the program.
+const SEED: &str = "seed";
+
+fn manifests(config: &Config) -> Vec<Manifest> {
+    let catalog = Catalog::load(&config.engines.manifests);
+    for broken in &catalog.broken {
+        warn!("Left out {}: {}", broken.path.display(), broken.problems);
+    }
+    catalog.engines.into_values().collect()
+}
+
+fn state_of(board: &Board, id: &EngineId) -> EngineState {
+    board
+        .subscribe()
+        .borrow()
+        .get(id)
+        .map_or(EngineState::Disabled, |status| status.state)
+}
+
+/// Writes the queues' depths on the board, and whether Docker answers.
+async fn count(board: &Board, lanes: &Lanes, (sandbox, metrics): (&Sandbox, &Metrics)) {
+    let ids: Vec<_> = board.subscribe().borrow().keys().cloned().collect();
+    let mut ticks = 0_u32;
+    loop {
+        for id in &ids {
+            let depth = lanes.depth(id);
+            board.update(id, |status| {
+                status.queued_interactive = depth.interactive;
+                status.queued_nightly = depth.nightly;
+                status.running = depth.leased;
+            });
+        }
+        if ticks.is_multiple_of(20) {
+            metrics
+                .docker_up
+                .set(i64::from(sandbox.info().await.is_ok()));
+        }
+        ticks = ticks.wrapping_add(1);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Says on what a proof was made: another boot, Docker or program needs a new one.
+async fn ground(sandbox: &Sandbox) -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let docker = match sandbox.info().await {
+        Ok(info) => format!("{} {:?}", info.version, info.components),
+        Err(_) => "unknown".to_owned(),
+    };
+    format!("{} {} {docker}", env!("CARGO_PKG_VERSION"), boot.trim())
+}
+
+/// Returns the mebibytes running engines may be promised: as configured, or three quarters.
+fn memory_budget_mb(config: &Config) -> u64 {
+    if config.engines.memory_mb > 0 {
+        return config.engines.memory_mb;
+    }
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kilobytes.map_or(2048, |kilobytes| kilobytes / 1024 * 3 / 4)
+}

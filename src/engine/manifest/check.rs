@@ -1,0 +1,347 @@
+//! Says exactly what is wrong with a manifest, and what would be right.
+
+use std::fmt;
+use std::path::{Component, Path};
+
+use super::locate::{self, Place};
+use super::{Manifest, Run, Signatures, Transport, Version};
+use crate::engine::parser::Parser;
+
+/// One thing that is wrong with a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it stands, if that is known.
+    pub place: Option<Place>,
+    /// The key, e.g. `run.command`; empty if it is the file as a whole.
+    pub key: String,
+    /// What is wrong.
+    pub what: String,
+    /// What would be right.
+    pub remedy: String,
+}
+
+impl Problem {
+    pub(super) fn new(key: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            place: None,
+            key: key.to_owned(),
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    pub(super) fn whole(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new("", what, remedy)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place {
+            write!(f, "line {}, column {}: ", place.line, place.column)?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        write!(f, "{}", self.what)?;
+        if !self.remedy.is_empty() {
+            write!(f, "; {}", self.remedy)?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that is wrong with a manifest; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<String> = self.0.iter().map(Problem::to_string).collect();
+        f.write_str(&texts.join("\n"))
+    }
+}
+
+/// Finds everything that is wrong with a manifest and its build context.
+pub fn check(path: &Path, containers: &Path) -> Vec<Problem> {
+    match read(path) {
+        Ok((text, manifest)) => {
+            let mut problems = of_manifest(&manifest, path);
+            problems.extend(super::context::problems(&manifest, containers));
+            placed(&text, problems)
+        }
+        Err(problem) => vec![problem],
+    }
+}
+
+/// Reads a manifest and checks what does not need its build context.
+pub(super) fn load(path: &Path) -> Result<Manifest, Problems> {
+    let (text, manifest) = read(path).map_err(|problem| Problems(vec![problem]))?;
+    let problems = of_manifest(&manifest, path);
+    if problems.is_empty() {
+        return Ok(manifest);
+    }
+    Err(Problems(placed(&text, problems)))
+}
+
+fn read(path: &Path) -> Result<(String, Manifest), Problem> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let what = format!("cannot read {}: {error}", path.display());
+        Problem::whole(what, "name a readable file of UTF-8 text")
+    })?;
+    match toml::from_str(&text) {
+        Ok(manifest) => Ok((text, manifest)),
+        Err(error) => {
+            let mut problem = Problem::whole(error.message().trim(), "");
+            problem.place = error.span().map(|span| locate::offset(&text, span.start));
+            Err(problem)
+        }
+    }
+}
+
+fn placed(text: &str, mut problems: Vec<Problem>) -> Vec<Problem> {
+    for problem in &mut problems {
+        problem.place = locate::key(text, &problem.key);
+    }
+    problems.sort_by_key(|problem| problem.place.map(|place| place.line));
+    problems
+}
+
+fn of_manifest(manifest: &Manifest, path: &Path) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    if stem != Some(manifest.id.as_str()) {
+        let what = format!(
+            "the id is `{}`, the file is {}",
+            manifest.id,
+            path.display()
+        );
+        let remedy = format!("name the file {}.toml", manifest.id);
+        problems.push(Problem::new("id", what, remedy));
+    }
+    problems.extend(of_texts(manifest));
+    problems.extend(of_image(manifest));
+    problems.extend(of_run(&manifest.run));
+    problems.extend(super::range::problems(manifest));
+    problems.extend(
+        manifest
+            .signatures
+            .as_ref()
+            .map(of_signatures)
+            .unwrap_or_default(),
+    );
+    problems.extend(
+        manifest
+            .version
+            .as_ref()
+            .map(of_version)
+            .unwrap_or_default(),
+    );
+    problems.extend(of_parser(manifest));
+    problems
+}
+
+fn of_texts(manifest: &Manifest) -> Vec<Problem> {
+    let texts = [
+        ("name", &manifest.name),
+        ("vendor", &manifest.vendor),
+        ("description", &manifest.description),
+    ];
+    let bad = texts.into_iter().filter(|(_, text)| {
+        text.trim().is_empty() || text.chars().count() > 200 || text.chars().any(char::is_control)
+    });
+    bad.map(|(key, _)| Problem::new(key, "not a line of text", "write 1 to 200 characters"))
+        .collect()
+}
+
+fn of_image(manifest: &Manifest) -> Vec<Problem> {
+    let image = &manifest.image;
+    let mut problems = Vec::new();
+    if image.context.is_some() && image.reference.is_some() {
+        let what = "there are a build context and a ready image";
+        problems.push(Problem::new(
+            "image",
+            what,
+            "give one of `context` and `reference`",
+        ));
+    }
+    if image.context.as_deref().is_some_and(|name| !is_plain(name)) {
+        let remedy = "name one directory below containers/";
+        problems.push(Problem::new(
+            "image.context",
+            "not a directory's name",
+            remedy,
+        ));
+    }
+    if image
+        .reference
+        .as_deref()
+        .is_some_and(|name| !is_digest(name))
+    {
+        let what = "the image may change without notice";
+        let remedy = "write name@sha256: and 64 hexadecimal digits";
+        problems.push(Problem::new("image.reference", what, remedy));
+    }
+    problems
+}
+
+fn is_plain(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(legal)
+}
+
+fn is_digest(reference: &str) -> bool {
+    let digest = reference.split_once("@sha256:");
+    digest.is_some_and(|(name, digest)| {
+        let hex = |c: char| c.is_ascii_hexdigit() && !c.is_ascii_uppercase();
+        !name.is_empty() && digest.len() == 64 && digest.chars().all(hex)
+    })
+}
+
+fn of_run(run: &Run) -> Vec<Problem> {
+    let mut problems = match run.transport {
+        Transport::Command => of_command(run),
+        Transport::Clamd => of_clamd(run),
+    };
+    for (number, extension) in run.extensions.iter().enumerate() {
+        let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if !(1..=12).contains(&extension.len()) || !extension.bytes().all(legal) {
+            let key = format!("run.extensions.{number}");
+            let what = format!("`{extension}` is no extension");
+            problems.push(Problem::new(
+                &key,
+                what,
+                "write 1 to 12 of a-z and 0-9, without a dot",
+            ));
+        }
+    }
+    for name in run.env.keys() {
+        let legal = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
+        if name.is_empty() || !name.bytes().all(legal) || name.starts_with("ACQUIT_") {
+            let what = format!("`{name}` cannot be set");
+            let remedy = "use letters, digits and _; ACQUIT_… is taken";
+            problems.push(Problem::new("run.env", what, remedy));
+        }
+    }
+    problems
+}
+
+fn of_command(run: &Run) -> Vec<Problem> {
+    let mut problems = super::placeholder::problems(&run.command);
+    if run.command.is_empty() {
+        let remedy = "give the program and its arguments as a list";
+        problems.push(Problem::new("run.command", "there is no command", remedy));
+    }
+    if !run.daemon.is_empty() || run.socket.is_some() {
+        let what = "`daemon` and `socket` belong to the transport clamd";
+        problems.push(Problem::new(
+            "run",
+            what,
+            "remove them, or set transport = \"clamd\"",
+        ));
+    }
+    problems
+}
+
+fn of_clamd(run: &Run) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if run.daemon.is_empty() {
+        let remedy = "give the daemon's command line, in the foreground";
+        problems.push(Problem::new("run.daemon", "there is no daemon", remedy));
+    }
+    let in_tmp = |socket: &Path| is_clean(socket) && socket.starts_with("/tmp");
+    if !run.socket.as_deref().is_some_and(in_tmp) {
+        let what = "there is no socket that the daemon could make";
+        problems.push(Problem::new("run.socket", what, "name a path below /tmp"));
+    }
+    if !run.command.is_empty() {
+        let what = "the transport clamd runs no command";
+        problems.push(Problem::new("run.command", what, "remove it"));
+    }
+    problems
+}
+
+/// Tells whether a path is absolute and goes nowhere but down.
+pub(super) fn is_clean(path: &Path) -> bool {
+    let goes_down = |part| matches!(part, Component::RootDir | Component::Normal(_));
+    path.is_absolute() && path.components().all(goes_down)
+}
+
+fn of_signatures(signatures: &Signatures) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let goes_down = |part| matches!(part, Component::Normal(_));
+    if !signatures.seed.components().all(goes_down) || signatures.seed.as_os_str().is_empty() {
+        let what = "the seed is outside the build context";
+        let remedy = "name a directory in it, without /, . and ..";
+        problems.push(Problem::new("signatures.seed", what, remedy));
+    }
+    let taken = [
+        "/scan",
+        "/run",
+        "/tmp",
+        "/proc",
+        "/sys",
+        "/dev",
+        "/acquit-runner",
+    ];
+    let path = &signatures.path;
+    let is_taken = taken.iter().any(|taken| path.starts_with(taken));
+    if !is_clean(path) || path.parent().is_none() || is_taken {
+        let what = format!("{} is no place for signatures", path.display());
+        let remedy = "name an absolute path outside /scan, /run, /tmp, /proc, /sys and /dev";
+        problems.push(Problem::new("signatures.path", what, remedy));
+    }
+    problems
+}
+
+fn of_version(version: &Version) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if version.command.is_empty() {
+        let remedy = "give the program and its arguments as a list";
+        problems.push(Problem::new(
+            "version.command",
+            "there is no command",
+            remedy,
+        ));
+    }
+    match regex::Regex::new(&version.pattern) {
+        Err(error) => {
+            let text = error.to_string();
+            let what = text.lines().last().unwrap_or_default().to_owned();
+            let remedy = "write it in the syntax of Rust's regex crate";
+            problems.push(Problem::new("version.pattern", what, remedy));
+        }
+        Ok(pattern) => {
+            let known = ["engine", "signatures", "date"];
+            let groups: Vec<&str> = pattern.capture_names().flatten().collect();
+            if groups.is_empty() || groups.iter().any(|group| !known.contains(group)) {
+                let what = "the groups of the pattern are not those of a version";
+                let remedy = "name them engine, signatures and date; at least one";
+                problems.push(Problem::new("version.pattern", what, remedy));
+            }
+        }
+    }
+    problems
+}
+
+fn of_parser(manifest: &Manifest) -> Vec<Problem> {
+    let parser = match Parser::new(&manifest.parse) {
+        Ok(parser) => parser,
+        Err(error) => return vec![Problem::new(&error.key, error.what, error.remedy)],
+    };
+    let single = parser.needs_single_file();
+    if single && manifest.run.batch_files != 1 {
+        let what = "a line or record names no file, so that no batch can be told apart";
+        let remedy = "add the group or field `path`, or set run.batch_files = 1";
+        return vec![Problem::new("parse", what, remedy)];
+    }
+    if single && parser.needs_sentinel() {
+        let what = "the sentinel is a second file, but a line or record names no file";
+        return vec![Problem::new(
+            "parse.proof",
+            what,
+            "add the group or field `path`",
+        )];
+    }
+    Vec::new()
+}

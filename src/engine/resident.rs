@@ -1,0 +1,350 @@
+//! One engine's scan container: started, met, read for its versions, replaced.
+//!
+//! ```text
+//!            acquire                    runner calls, versions read
+//!   none ─────────────→ starting ─────────────────────────────────→ live
+//!    ▲                      │ fails                                  │ retire: new work goes to the next
+//!    │                      ▼                                        ▼
+//!    └──────────────────── none ←───── last user gone, killed ──── retired
+//! ```
+//!
+//! State that survives between files is bounded: a container is retired after
+//! a set number of files, and at once after a timeout, a crash or an
+//! out-of-memory event. Work already inside may end; nothing new goes in.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::budget::Budget;
+use super::manifest::{Isolation, Manifest, Transport};
+use super::runner::{RunnerPort, Session};
+use super::sandbox::{ContainerState, Sandbox, SandboxError, Start};
+use super::versions;
+use crate::model::{EngineVersions, SignatureSetId};
+
+/// How often a container that is coming up is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Why there is no container to scan with.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ResidentError {
+    /// Docker refused or does not answer.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The container ended before it answered.
+    #[error("the container ended before the engine answered: {reason}")]
+    Died {
+        /// What is known of its end.
+        reason: String,
+    },
+    /// The engine was not ready in time.
+    #[error("the engine did not answer within {seconds} s of its start: {reason}")]
+    Silent {
+        /// The manifest's `startup_seconds`.
+        seconds: u64,
+        /// The last thing that was seen.
+        reason: String,
+    },
+}
+
+/// A container that scans.
+#[derive(Debug)]
+pub struct Live {
+    /// The name its runner introduced itself with.
+    pub generation: String,
+    /// Docker's id.
+    pub container: String,
+    /// What it scans with.
+    pub versions: EngineVersions,
+    files: AtomicU64,
+    users: AtomicUsize,
+    retired: AtomicBool,
+    stopped: AtomicBool,
+    _memory: OwnedSemaphorePermit,
+}
+
+/// Owner of one engine's container.
+#[derive(Debug)]
+pub struct Resident {
+    manifest: Arc<Manifest>,
+    sandbox: Sandbox,
+    port: Arc<RunnerPort>,
+    budget: Budget,
+    signature_set: Mutex<Option<SignatureSetId>>,
+    current: tokio::sync::Mutex<Option<Arc<Live>>>,
+}
+
+/// A right to use a live container; give it back with [`Resident::release`].
+#[derive(Debug)]
+pub struct Lease {
+    /// The container.
+    pub live: Arc<Live>,
+}
+
+impl Resident {
+    /// Makes the owner; nothing is started yet.
+    pub fn new(
+        manifest: Arc<Manifest>,
+        sandbox: Sandbox,
+        port: Arc<RunnerPort>,
+        budget: Budget,
+    ) -> Self {
+        let signature_set = Mutex::default();
+        Self {
+            manifest,
+            sandbox,
+            port,
+            budget,
+            signature_set,
+            current: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Names the signature set that containers started from now on scan with.
+    pub fn use_signatures(&self, set: Option<SignatureSetId>) {
+        *self
+            .signature_set
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = set;
+    }
+
+    /// Takes over a container that was running before this daemon was.
+    ///
+    /// # Errors
+    /// If its runner does not call or its versions cannot be read.
+    pub async fn adopt(&self, state: ContainerState) -> Result<EngineVersions, ResidentError> {
+        let mut current = self.current.lock().await;
+        let memory = self.budget.take(self.manifest.limits.memory_mb).await;
+        let live = self
+            .meet((state.container, state.generation, state.image), memory)
+            .await?;
+        let versions = live.versions.clone();
+        *current = Some(live);
+        Ok(versions)
+    }
+
+    /// Returns a container to scan with, started if there is none.
+    ///
+    /// # Errors
+    /// If none can be started.
+    pub async fn acquire(&self) -> Result<Lease, ResidentError> {
+        let mut current = self.current.lock().await;
+        let usable = current
+            .take()
+            .filter(|live| !live.retired.load(Ordering::Acquire));
+        let live = match usable {
+            Some(live) => live,
+            None => self.start().await?,
+        };
+        live.users.fetch_add(1, Ordering::AcqRel);
+        if self.manifest.run.isolation == Isolation::Resident {
+            *current = Some(Arc::clone(&live));
+        }
+        Ok(Lease { live })
+    }
+
+    /// Gives a container back after some files; the last user of a retired one ends it.
+    pub async fn release(&self, lease: Lease, files: u64) {
+        let live = lease.live;
+        let served = live.files.fetch_add(files, Ordering::AcqRel) + files;
+        let fresh = self.manifest.run.isolation == Isolation::Fresh;
+        if fresh || served >= self.manifest.run.recycle_files {
+            live.retired.store(true, Ordering::Release);
+        }
+        let last = live.users.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last && live.retired.load(Ordering::Acquire) {
+            self.end(&live).await;
+        }
+    }
+
+    /// Gives a container back and keeps new work out of it.
+    pub async fn retire(&self, lease: Lease) {
+        lease.live.retired.store(true, Ordering::Release);
+        self.release(lease, 0).await;
+    }
+
+    /// Stops the container if nobody uses it; returns whether there was one.
+    pub async fn stop_idle(&self) -> bool {
+        let mut current = self.current.lock().await;
+        let idle = current.take_if(|live| live.users.load(Ordering::Acquire) == 0);
+        match idle {
+            Some(live) => {
+                self.end(&live).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Keeps new work out of the container there is, if there is one.
+    pub async fn retire_current(&self) {
+        let live = self.current.lock().await.take();
+        let Some(live) = live else { return };
+        live.retired.store(true, Ordering::Release);
+        if live.users.load(Ordering::Acquire) == 0 {
+            self.end(&live).await;
+        }
+    }
+
+    /// Tells whether there is a container to scan with.
+    pub async fn is_up(&self) -> bool {
+        let current = self.current.lock().await;
+        current
+            .as_ref()
+            .is_some_and(|live| !live.retired.load(Ordering::Acquire))
+    }
+
+    /// Looks whether the container still lives; a dead one is forgotten.
+    ///
+    /// # Errors
+    /// If Docker does not answer.
+    pub async fn check(&self) -> Result<Option<String>, SandboxError> {
+        let live = self.current.lock().await.clone();
+        let Some(live) = live else { return Ok(None) };
+        let state = self.sandbox.inspect(&live.container).await?;
+        let Some(reason) = death(state.as_ref()) else {
+            return Ok(None);
+        };
+        live.retired.store(true, Ordering::Release);
+        if live.users.load(Ordering::Acquire) == 0 {
+            self.end(&live).await;
+        }
+        Ok(Some(reason))
+    }
+
+    /// Says how a container ended, for the reason of a failure.
+    pub async fn autopsy(&self, live: &Live) -> String {
+        match self.sandbox.inspect(&live.container).await {
+            Ok(state) => death(state.as_ref())
+                .unwrap_or_else(|| "the connection to the container was lost".to_owned()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Waits for a connection into the container.
+    pub async fn session(&self, live: &Live) -> Option<Session> {
+        timeout(Duration::from_secs(10), self.port.session(&live.generation))
+            .await
+            .ok()
+    }
+
+    async fn start(&self) -> Result<Arc<Live>, ResidentError> {
+        let memory = self.budget.take(self.manifest.limits.memory_mb).await;
+        let generation = random_name();
+        let set = self
+            .signature_set
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let engine = self.manifest.id.clone();
+        let start = Start {
+            engine,
+            generation: generation.clone(),
+            signature_set: set,
+        };
+        let (container, image) = self.sandbox.start(start).await?;
+        let named = (container.clone(), generation, image);
+        match self.meet(named, memory).await {
+            Ok(live) => Ok(live),
+            Err(error) => {
+                // What went wrong is told; that the remains cannot be removed now is not worse.
+                let _ = self.sandbox.stop(&container).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for the runner to call and the engine to answer.
+    async fn meet(
+        &self,
+        (container, generation, image): (String, String, String),
+        memory: OwnedSemaphorePermit,
+    ) -> Result<Arc<Live>, ResidentError> {
+        let seconds = self.manifest.run.startup_seconds;
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let mut last = "its runner has not called".to_owned();
+        let read = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ResidentError::Silent {
+                    seconds,
+                    reason: last,
+                });
+            }
+            let session = timeout(LOOK.min(left), self.port.session(&generation)).await;
+            match session {
+                Ok(session) => match self.read_versions(session).await {
+                    Ok(read) => break read,
+                    Err(reason) => last = reason,
+                },
+                Err(_) => self.still_alive(&container).await?,
+            }
+            sleep(Duration::from_millis(20)).await;
+        };
+        let signature_set = self
+            .signature_set
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Ok(Arc::new(Live {
+            generation,
+            container,
+            versions: EngineVersions {
+                image,
+                signature_set,
+                ..read
+            },
+            files: AtomicU64::new(0),
+            users: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            _memory: memory,
+        }))
+    }
+
+    async fn read_versions(&self, session: Session) -> Result<EngineVersions, String> {
+        match self.manifest.run.transport {
+            Transport::Command => versions::of_command(&self.manifest, session).await,
+            Transport::Clamd => versions::of_clamd(&self.manifest, session).await,
+        }
+    }
+
+    async fn still_alive(&self, container: &str) -> Result<(), ResidentError> {
+        let state = self.sandbox.inspect(container).await?;
+        death(state.as_ref()).map_or(Ok(()), |reason| Err(ResidentError::Died { reason }))
+    }
+
+    async fn end(&self, live: &Live) {
+        if live.stopped.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.port.forget(&live.generation);
+        if let Err(error) = self.sandbox.stop(&live.container).await {
+            tracing::warn!(engine.name = %self.manifest.id, %error, "Cannot stop a container");
+        }
+    }
+}
+
+/// Says how a container ended, or nothing if it runs.
+fn death(state: Option<&ContainerState>) -> Option<String> {
+    match state {
+        Some(state) if state.running => None,
+        Some(state) if state.oom_killed => Some("the container ran out of memory".to_owned()),
+        Some(state) => match state.exit_code {
+            Some(code) => Some(format!("the container ended with exit code {code}")),
+            None => Some("the container ended".to_owned()),
+        },
+        None => Some("the container is gone".to_owned()),
+    }
+}
+
+/// Returns 16 random hexadecimal digits: a name that says nothing and is used once.
+pub fn random_name() -> String {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
+    hex::encode(bytes)
+}

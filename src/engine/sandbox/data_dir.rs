@@ -1,0 +1,251 @@
+//! The directories of the host that containers see, opened without following a link.
+//!
+//! The data directory belongs to the daemon, which the broker does not trust:
+//! it may put a link where a directory should be, and it may do so between the
+//! broker's look and Docker's. So every source is opened component by component
+//! without following links, kept open, and compared with what the started
+//! container really has.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::fstat;
+
+use super::SandboxError;
+use crate::model::{EngineId, SignatureSetId};
+
+/// The data directory, with links in its own path already resolved.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    path: PathBuf,
+}
+
+/// A directory or file of the host that a container is to see.
+#[derive(Debug)]
+pub struct Source {
+    /// Its path without any link.
+    pub path: PathBuf,
+    /// Where a container sees it.
+    pub target: PathBuf,
+    device: u64,
+    inode: u64,
+    _open: OwnedFd,
+}
+
+impl DataDir {
+    /// Opens the data directory.
+    ///
+    /// # Errors
+    /// Fails if there is none.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let path = std::fs::canonicalize(path)
+            .with_context(|| format!("cannot open the data directory {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    /// Reads the appliance's id, and makes it on the first start.
+    ///
+    /// # Errors
+    /// Fails if it can neither be read nor made.
+    pub fn instance(&self) -> anyhow::Result<String> {
+        let path = self.path.join("instance");
+        let read = || -> std::io::Result<String> {
+            let mut text = String::new();
+            let file = OpenOptions::new()
+                .read(true)
+                .custom_flags(OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits())
+                .open(&path)?;
+            file.take(64).read_to_string(&mut text)?;
+            Ok(text.trim_end().to_owned())
+        };
+        let instance = match read() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.create_instance()?,
+            read => read.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        let legal = instance.len() == 32 && is_hex(&instance);
+        anyhow::ensure!(
+            legal,
+            "{} must hold 32 hexadecimal digits; its containers carry them",
+            path.display()
+        );
+        Ok(instance)
+    }
+
+    /// Finds the directory with the engine's staged files.
+    ///
+    /// # Errors
+    /// Refuses a missing one and one behind a link.
+    pub fn staging(&self, engine: &EngineId) -> Result<Source, SandboxError> {
+        let target = acquit_runner::wire::SCAN_DIR;
+        self.source(&["staging", engine.as_str()], Path::new(target))
+    }
+
+    /// Finds the directory of the socket the engine's runners dial.
+    ///
+    /// # Errors
+    /// Refuses a missing one and one behind a link.
+    pub fn runners(&self, engine: &EngineId) -> Result<Source, SandboxError> {
+        let target = acquit_runner::wire::SOCKET_DIR;
+        self.source(&["runners", engine.as_str()], Path::new(target))
+    }
+
+    /// Finds a signature set that the container is to see at `target`.
+    ///
+    /// # Errors
+    /// Refuses what is no id of a set, a missing one and one behind a link.
+    pub fn signatures(
+        &self,
+        engine: &EngineId,
+        set: &SignatureSetId,
+        target: &Path,
+    ) -> Result<Source, SandboxError> {
+        if !(8..=64).contains(&set.0.len()) || !is_hex(&set.0) {
+            let reason = format!("{:?} is no signature set", set.0);
+            return Err(SandboxError::Refused { reason });
+        }
+        self.source(&["signatures", engine.as_str(), &set.0], target)
+    }
+
+    fn source(&self, parts: &[&str], target: &Path) -> Result<Source, SandboxError> {
+        let relative: PathBuf = parts.iter().collect();
+        let path = self.path.join(&relative);
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_BENEATH);
+        let refuse = |reason: std::io::Error| SandboxError::Refused {
+            reason: format!("{} cannot be shown to an engine: {reason}", path.display()),
+        };
+        let top = File::open(&self.path).map_err(refuse)?;
+        let open = openat2(&top, &relative, how).map_err(|errno| refuse(errno.into()))?;
+        Source::new(path.clone(), target, open).map_err(refuse)
+    }
+
+    fn create_instance(&self) -> anyhow::Result<String> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|error| anyhow::anyhow!("the kernel gives no random bytes: {error}"))?;
+        let instance = hex::encode(random);
+        let path = self.path.join("instance");
+        let mut file = tempfile::NamedTempFile::new_in(&self.path)
+            .with_context(|| format!("cannot write in {}", self.path.display()))?;
+        writeln!(file, "{instance}")?;
+        file.as_file()
+            .set_permissions(Permissions::from_mode(0o600))?;
+        // Made by root on a command line, it is the daemon's all the same.
+        let owner = std::fs::metadata(&self.path)?;
+        std::os::unix::fs::fchown(file.as_file(), Some(owner.uid()), Some(owner.gid()))?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(&path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(instance)
+    }
+}
+
+impl Source {
+    /// Opens a file that is not the daemon's, and so is trusted: the runner.
+    ///
+    /// # Errors
+    /// Refuses a missing one.
+    pub fn file(path: &Path, target: &Path) -> Result<Self, SandboxError> {
+        let refuse = |error: std::io::Error| SandboxError::Refused {
+            reason: format!("{} cannot be mounted: {error}", path.display()),
+        };
+        let path = std::fs::canonicalize(path).map_err(refuse)?;
+        let open = File::open(&path).map_err(refuse)?;
+        Self::new(path.clone(), target, open.into()).map_err(refuse)
+    }
+
+    fn new(path: PathBuf, target: &Path, open: OwnedFd) -> std::io::Result<Self> {
+        let stat = fstat(&open)?;
+        Ok(Self {
+            path,
+            target: target.to_owned(),
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            _open: open,
+        })
+    }
+
+    /// Tells whether the process `pid` sees this very source at its target.
+    ///
+    /// # Errors
+    /// Fails if that process is gone or must not be looked at.
+    pub fn is_seen_by(&self, pid: i64) -> std::io::Result<bool> {
+        let root = PathBuf::from(format!("/proc/{pid}/root"));
+        let inside = self.target.strip_prefix("/").unwrap_or(&self.target);
+        let seen = std::fs::symlink_metadata(root.join(inside))?;
+        Ok((seen.dev(), seen.ino()) == (self.device, self.inode))
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes()
+        .all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data_dir() -> (tempfile::TempDir, DataDir) {
+        let temp = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(temp.path()).unwrap();
+        (temp, data_dir)
+    }
+
+    #[test]
+    fn the_instance_is_made_once() {
+        let (_temp, data_dir) = data_dir();
+        let first = data_dir.instance().unwrap();
+        assert_eq!(data_dir.instance().unwrap(), first);
+    }
+
+    #[test]
+    fn an_instance_behind_a_link_is_refused() {
+        let (temp, data_dir) = data_dir();
+        std::os::unix::fs::symlink("/etc/hostname", temp.path().join("instance")).unwrap();
+        assert!(data_dir.instance().is_err());
+    }
+
+    #[test]
+    fn a_directory_behind_a_link_is_refused_at_any_depth() {
+        let (temp, data_dir) = data_dir();
+        let engine: EngineId = "yara".parse().unwrap();
+        let set = SignatureSetId("0123456789abcdef".to_owned());
+        let sets = temp.path().join("signatures/yara");
+        std::fs::create_dir_all(&sets).unwrap();
+        std::os::unix::fs::symlink("/etc", sets.join(&set.0)).unwrap();
+        let target = Path::new("/signatures");
+        assert!(data_dir.signatures(&engine, &set, target).is_err());
+        std::os::unix::fs::symlink("/etc", temp.path().join("staging")).unwrap();
+        let apt: EngineId = "apt".parse().unwrap();
+        assert!(data_dir.staging(&apt).is_err());
+        std::fs::create_dir_all(temp.path().join("runners/yara")).unwrap();
+        assert!(data_dir.runners(&engine).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_set_is_refused() {
+        let (temp, data_dir) = data_dir();
+        let engine: EngineId = "yara".parse().unwrap();
+        std::fs::create_dir_all(temp.path().join("signatures/yara/ABCDEF01")).unwrap();
+        for set in [
+            "..",
+            "../../staging",
+            "",
+            "0123456",
+            "ABCDEF01",
+            "0123456g",
+            "/etc",
+        ] {
+            let set = SignatureSetId(set.to_owned());
+            let found = data_dir.signatures(&engine, &set, Path::new("/signatures"));
+            assert!(found.is_err(), "{set}");
+        }
+    }
+}

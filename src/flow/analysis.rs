@@ -1,0 +1,370 @@
+//! Opens analyses, records what engines answer, and closes them.
+//!
+//! ```text
+//! open ──→ queued ──→ in-progress ──→ completed
+//!   └── every engine's answer is known already ──→ completed
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use sha2::Digest;
+use tokio::sync::broadcast;
+
+use crate::model::{
+    Analysis, AnalysisId, EngineId, EngineResult, EngineTable, EngineVersions, Job, JobId,
+    Priority, RawOutputId, Sha256, Timestamp, Verdict,
+};
+use crate::store::{
+    ANALYSES, BLOBS, Change, JOBS, LaneKey, RAW_OUTPUTS, RESULTS, ResultKey, Store, StoreError,
+    VERDICTS, VerdictRow,
+};
+
+use super::board::Board;
+use super::queue::{Lanes, Leased};
+use crate::engine::ask::Run;
+use crate::metrics::Metrics;
+use crate::system::now;
+
+pub use crate::model::Reuse;
+
+/// What an analysis is to be.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Which blob.
+    pub sha256: Sha256,
+    /// Its length.
+    pub size_bytes: u64,
+    /// The extension engines may see.
+    pub extension: Option<String>,
+    /// Which engines.
+    pub engines: BTreeMap<EngineId, Option<EngineVersions>>,
+    /// Who waits.
+    pub priority: Priority,
+    /// Whether known answers count.
+    pub reuse: Reuse,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// Returns the engines that take part in analyses, with what they scan with now.
+pub fn enabled(table: &EngineTable) -> BTreeMap<EngineId, Option<EngineVersions>> {
+    let enabled = table
+        .iter()
+        .filter(|(_, s)| s.state != crate::model::EngineState::Disabled);
+    enabled
+        .map(|(id, status)| (id.clone(), status.versions.clone()))
+        .collect()
+}
+
+/// Opens an analysis inside a change; the keys are those of its jobs.
+///
+/// # Errors
+/// If the store fails.
+pub fn open(
+    change: &mut Change<'_>,
+    lanes: &Lanes,
+    order: &Order,
+) -> Result<(Analysis, Vec<LaneKey>), StoreError> {
+    let id = unused_id(change, order)?;
+    let engines: BTreeSet<_> = order.engines.keys().cloned().collect();
+    let mut analysis = Analysis {
+        id,
+        created_at: order.now,
+        completed_at: None,
+        pending: engines.clone(),
+        engines,
+        priority: order.priority,
+    };
+    let mut keys = Vec::new();
+    for (engine, versions) in &order.engines {
+        if let Some(known) = known(change, order, (engine, versions.as_ref()))? {
+            change.put(
+                &RESULTS,
+                &ResultKey {
+                    analysis: id,
+                    engine: engine.clone(),
+                },
+                &known,
+            )?;
+            analysis.pending.remove(engine);
+        } else {
+            keys.push(lanes.push(change, &job(order, id, engine))?);
+        }
+    }
+    close_if_complete(change, &mut analysis, order.now)?;
+    change.put(&ANALYSES, &id, &analysis)?;
+    Ok((analysis, keys))
+}
+
+fn unused_id(change: &Change<'_>, order: &Order) -> Result<AnalysisId, StoreError> {
+    let mut id = AnalysisId {
+        sha256: order.sha256,
+        number: order.now.millis(),
+    };
+    while change.get(&ANALYSES, &id)?.is_some() {
+        id.number += 1;
+    }
+    Ok(id)
+}
+
+fn known(
+    change: &Change<'_>,
+    order: &Order,
+    (engine, versions): (&EngineId, Option<&EngineVersions>),
+) -> Result<Option<EngineResult>, StoreError> {
+    let (Reuse::Known, Some(versions)) = (order.reuse, versions) else {
+        return Ok(None);
+    };
+    let Some(row) = change.get(&VERDICTS, &(order.sha256, engine.clone()))? else {
+        return Ok(None);
+    };
+    if row.image != versions.image || row.signature_set != versions.signature_set {
+        return Ok(None);
+    }
+    change.get(
+        &RESULTS,
+        &ResultKey {
+            analysis: row.analysis,
+            engine: engine.clone(),
+        },
+    )
+}
+
+fn job(order: &Order, analysis: AnalysisId, engine: &EngineId) -> Job {
+    Job {
+        id: JobId {
+            engine: engine.clone(),
+            analysis,
+        },
+        priority: order.priority,
+        size_bytes: order.size_bytes,
+        attempts: 0,
+        extension: order.extension.clone(),
+    }
+}
+
+/// One answer that is to be recorded.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Whose.
+    pub leased: Leased,
+    /// The answer.
+    pub verdict: Verdict,
+    /// The name under which the engine saw the file.
+    pub staged: Option<String>,
+}
+
+/// Writes answers down and tells who waits for them; clones share it.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    /// Where they are kept.
+    pub store: Store,
+    /// The lanes their jobs leave.
+    pub lanes: Lanes,
+    /// Where they are counted.
+    pub metrics: Metrics,
+    /// The board they are counted on.
+    pub board: Board,
+    /// Whom to tell that an analysis is complete.
+    pub completed: broadcast::Sender<AnalysisId>,
+}
+
+impl Recorder {
+    /// Records answers: results, analyses and lanes change together or not at all.
+    ///
+    /// A job that is gone already (its lease ran out and another run settled it)
+    /// is passed over, so that no job is counted twice.
+    ///
+    /// # Errors
+    /// If the store fails; then nothing is recorded and the jobs stay leased.
+    pub async fn record(&self, answers: Vec<Answer>, run: &Run) -> Result<(), StoreError> {
+        let Some(first) = answers.first() else {
+            return Ok(());
+        };
+        let engine = first.leased.key.engine.clone();
+        let now = now();
+        let raw = RawRow::new(&run.raw)?;
+        let results = answers
+            .iter()
+            .map(|answer| result(answer, run, (raw.as_ref(), now)));
+        let results: Vec<_> = results.collect();
+        self.count(&engine, &results, run);
+        let settle = move |change: &mut Change<'_>| {
+            if let Some(raw) = &raw {
+                change.put_bytes(&RAW_OUTPUTS, &raw.id, raw.stored.clone());
+            }
+            let pairs = answers.into_iter().zip(&results);
+            let record = pairs.map(|(answer, result)| {
+                let settled = record_one(change, &answer.leased, result, now)?;
+                Ok((answer.leased, settled))
+            });
+            record.collect::<Result<Vec<_>, StoreError>>()
+        };
+        let settled = self.store.write(settle).await?;
+        self.announce(settled, now);
+        Ok(())
+    }
+
+    fn count(&self, engine: &EngineId, results: &[EngineResult], run: &Run) {
+        let (mut answered, mut failed) = (0, 0);
+        for result in results {
+            let category = result.verdict.category();
+            self.metrics
+                .verdicts
+                .with_label_values(&[engine.as_str(), category])
+                .inc();
+            let count = if result.verdict.is_answer() {
+                &mut answered
+            } else {
+                &mut failed
+            };
+            *count += 1;
+        }
+        self.board.answered(engine, (answered, failed));
+        let seconds = self
+            .metrics
+            .batch_seconds
+            .with_label_values(&[engine.as_str()]);
+        seconds.observe(run.duration.as_secs_f64());
+    }
+
+    fn announce(&self, settled: Vec<(Leased, Settled)>, now: Timestamp) {
+        let gone = |(leased, settled): &(Leased, Settled)| {
+            (leased.key.clone(), *settled != Settled::Already)
+        };
+        self.lanes
+            .settled(&settled.iter().map(gone).collect::<Vec<_>>());
+        for (leased, settled) in settled {
+            let Settled::Completed { created_at } = settled else {
+                continue;
+            };
+            self.metrics.analyses.inc();
+            let priority = leased.job.priority.as_str();
+            let seconds = self.metrics.analysis_seconds.with_label_values(&[priority]);
+            seconds.observe(now.since(created_at).as_secs_f64());
+            // Nobody may be waiting; that is no error.
+            let _ = self.completed.send(leased.job.id.analysis);
+        }
+    }
+}
+
+/// What recording one answer did to its analysis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settled {
+    /// Another run had recorded it.
+    Already,
+    /// Others are still to answer.
+    Open,
+    /// It was the last.
+    Completed { created_at: Timestamp },
+}
+
+struct RawRow {
+    id: Sha256,
+    stored: Vec<u8>,
+}
+
+impl RawRow {
+    fn new(raw: &[u8]) -> Result<Option<Self>, StoreError> {
+        if raw.is_empty() {
+            return Ok(None);
+        }
+        let failed = |error: std::io::Error| StoreError::Failed {
+            reason: error.to_string(),
+        };
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(raw).map_err(failed)?;
+        let stored = encoder.finish().map_err(failed)?;
+        let id = Sha256::new(sha2::Sha256::digest(&stored).into());
+        Ok(Some(Self { id, stored }))
+    }
+}
+
+fn result(answer: &Answer, run: &Run, (raw, now): (Option<&RawRow>, Timestamp)) -> EngineResult {
+    EngineResult {
+        verdict: answer.verdict.clone(),
+        versions: run.versions.clone(),
+        finished_at: now,
+        duration_ms: u64::try_from(run.duration.as_millis()).unwrap_or(u64::MAX),
+        raw_output: raw.map(|raw| RawOutputId(raw.id.to_string())),
+        staged_name: answer.staged.clone(),
+    }
+}
+
+fn record_one(
+    change: &mut Change<'_>,
+    leased: &Leased,
+    result: &EngineResult,
+    now: Timestamp,
+) -> Result<Settled, StoreError> {
+    if change.get(&JOBS, &leased.key)?.is_none() {
+        return Ok(Settled::Already);
+    }
+    change.remove(&JOBS, &leased.key);
+    let JobId {
+        engine,
+        analysis: id,
+    } = leased.job.id.clone();
+    change.put(
+        &RESULTS,
+        &ResultKey {
+            analysis: id,
+            engine: engine.clone(),
+        },
+        result,
+    )?;
+    if result.verdict.is_answer() {
+        change.put(
+            &VERDICTS,
+            &(id.sha256, engine.clone()),
+            &verdict_row(id, result),
+        )?;
+    }
+    let Some(mut analysis) = change.get(&ANALYSES, &id)? else {
+        return Ok(Settled::Open);
+    };
+    analysis.pending.remove(&engine);
+    close_if_complete(change, &mut analysis, now)?;
+    change.put(&ANALYSES, &id, &analysis)?;
+    let created_at = analysis.created_at;
+    let done = analysis.pending.is_empty();
+    Ok(if done {
+        Settled::Completed { created_at }
+    } else {
+        Settled::Open
+    })
+}
+
+fn verdict_row(analysis: AnalysisId, result: &EngineResult) -> VerdictRow {
+    VerdictRow {
+        image: result.versions.image.clone(),
+        signature_set: result.versions.signature_set.clone(),
+        analysis,
+    }
+}
+
+fn close_if_complete(
+    change: &mut Change<'_>,
+    analysis: &mut Analysis,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if !analysis.pending.is_empty() || analysis.completed_at.is_some() {
+        return Ok(());
+    }
+    analysis.completed_at = Some(now);
+    let sha256 = analysis.id.sha256;
+    let Some(mut blob) = change.get(&BLOBS, &sha256)? else {
+        return Ok(());
+    };
+    if blob
+        .last_analysis
+        .is_none_or(|last| last.number < analysis.id.number)
+    {
+        blob.last_analysis = Some(analysis.id);
+        change.put(&BLOBS, &sha256, &blob)?;
+    }
+    Ok(())
+}

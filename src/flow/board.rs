@@ -1,0 +1,99 @@
+//! The board on which every engine's state is written, and read by all.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::engine::manifest::Manifest;
+use crate::model::{
+    EngineId, EngineState, EngineStatus, EngineTable, EngineVersions, ProbeCheck, Timestamp,
+};
+
+/// The board; clones share it.
+#[derive(Clone, Debug)]
+pub struct Board {
+    table: Arc<watch::Sender<EngineTable>>,
+}
+
+impl Board {
+    /// Makes a board with every engine on it.
+    pub fn new<'a>(engines: impl Iterator<Item = (&'a Manifest, EngineState)>) -> Self {
+        let table = engines.map(|(manifest, state)| (manifest.id.clone(), blank(manifest, state)));
+        Self {
+            table: Arc::new(watch::Sender::new(table.collect())),
+        }
+    }
+
+    /// Returns a reader.
+    pub fn subscribe(&self) -> watch::Receiver<EngineTable> {
+        self.table.subscribe()
+    }
+
+    /// Changes one engine's line; readers are told only if it is another line then.
+    pub fn update(&self, engine: &EngineId, change: impl FnOnce(&mut EngineStatus)) {
+        self.table.send_if_modified(|table| {
+            let Some(status) = table.get_mut(engine) else {
+                return false;
+            };
+            let before = status.clone();
+            change(status);
+            *status != before
+        });
+    }
+
+    /// Writes where an engine stands.
+    pub fn state(&self, engine: &EngineId, state: EngineState) {
+        self.update(engine, |status| status.state = state);
+    }
+
+    /// Writes where an engine stands after something went wrong.
+    pub fn trouble(&self, engine: &EngineId, state: EngineState, (error, now): (&str, Timestamp)) {
+        self.update(engine, |status| {
+            status.state = state;
+            status.last_error = Some(error.to_owned());
+            status.last_error_at = Some(now);
+        });
+    }
+
+    /// Writes that an engine scans, and with what.
+    pub fn ready(&self, engine: &EngineId, versions: &EngineVersions) {
+        self.update(engine, |status| {
+            status.state = EngineState::Ready;
+            status.versions = Some(versions.clone());
+        });
+    }
+
+    /// Writes what the probe saw.
+    pub fn probed(&self, engine: &EngineId, checks: &[ProbeCheck]) {
+        self.update(engine, |status| status.probe = checks.to_vec());
+    }
+
+    /// Counts answers.
+    pub fn answered(&self, engine: &EngineId, (answered, failed): (u64, u64)) {
+        self.update(engine, |status| {
+            status.answered += answered;
+            status.failed += failed;
+        });
+    }
+}
+
+fn blank(manifest: &Manifest, state: EngineState) -> EngineStatus {
+    EngineStatus {
+        id: manifest.id.clone(),
+        name: manifest.name.clone(),
+        vendor: manifest.vendor.clone(),
+        description: manifest.description.clone(),
+        state,
+        versions: None,
+        last_error: None,
+        last_error_at: None,
+        queued_interactive: 0,
+        queued_nightly: 0,
+        running: 0,
+        slots: manifest.run.slots,
+        answered: 0,
+        failed: 0,
+        memory_mb: manifest.limits.memory_mb,
+        probe: Vec::new(),
+    }
+}

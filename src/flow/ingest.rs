@@ -1,0 +1,274 @@
+//! Takes files in: bytes become a blob, a blob gets an analysis.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::watch;
+
+use super::analysis::{self, Order, Reuse};
+use super::queue::Lanes;
+use crate::model::{Analysis, EngineId, EngineTable, Priority, Sha256, Timestamp};
+use crate::store::{
+    BLOBS, BlobRow, Change, Incoming, IncomingError, LaneKey, MD5S, SHA1S, Store, StoreError,
+};
+
+/// Names of a blob that are kept.
+const NAMES: usize = 32;
+/// Longest name that is kept, in characters.
+const NAME_CHARS: usize = 255;
+
+/// What can go wrong while a file is taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// Less is free than is kept in reserve.
+    #[error("only {free_mb} MB are free on the disk and {reserve_mb} MB are kept in reserve")]
+    NoRoom {
+        /// What is free.
+        free_mb: u64,
+        /// What is not given away.
+        reserve_mb: u64,
+    },
+    /// An engine was asked for that is not enabled.
+    #[error("there is no enabled engine {engine}; `acquit engines list` shows those there are")]
+    UnknownEngine {
+        /// Its id.
+        engine: EngineId,
+    },
+    /// No engine is enabled, so that there would be nobody to answer.
+    #[error("no engine is enabled; `acquit engines list` shows why")]
+    NoEngine,
+    /// The file could not be stored.
+    #[error(transparent)]
+    Incoming(#[from] IncomingError),
+    /// The rows could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is asked of an analysis.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The name the file came under; metadata only.
+    pub name: Option<String>,
+    /// Which engines; all enabled ones if not given.
+    pub engines: Option<BTreeSet<EngineId>>,
+    /// Who waits.
+    pub priority: Priority,
+    /// Whether known answers count.
+    pub reuse: Reuse,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// The way in; clones share it.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    store: Store,
+    lanes: Lanes,
+    engines: watch::Receiver<EngineTable>,
+    reserve_mb: u64,
+}
+
+impl Ingest {
+    /// Joins the store, the lanes and what is known of the engines.
+    pub const fn new(
+        store: Store,
+        lanes: Lanes,
+        engines: watch::Receiver<EngineTable>,
+        reserve_mb: u64,
+    ) -> Self {
+        Self {
+            store,
+            lanes,
+            engines,
+            reserve_mb,
+        }
+    }
+
+    /// Opens a place for a file of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`IngestError::NoRoom`] before the disk is full.
+    pub fn receive(&self, limit: u64) -> Result<Incoming, IngestError> {
+        let free_mb = self.store.blobs().free_bytes().map_err(IncomingError::Io)? >> 20;
+        if free_mb < self.reserve_mb {
+            return Err(IngestError::NoRoom {
+                free_mb,
+                reserve_mb: self.reserve_mb,
+            });
+        }
+        Ok(self.store.blobs().receive(limit)?)
+    }
+
+    /// Stores a file that has come in wholly and opens its analysis.
+    ///
+    /// When this returns, both survive a power cut.
+    ///
+    /// # Errors
+    /// If anything of it failed; then nothing is acknowledged.
+    pub async fn accept(
+        &self,
+        incoming: Incoming,
+        submission: Submission,
+    ) -> Result<(Analysis, BlobRow), IngestError> {
+        let order = self.order(&submission)?;
+        let stored = incoming.finish().await?;
+        let name = submission.name.as_deref().map(bounded_name);
+        let fresh = BlobRow {
+            digests: stored.digests,
+            size_bytes: stored.size_bytes,
+            first_submission_at: submission.now,
+            last_submission_at: submission.now,
+            times_submitted: 0,
+            names: Vec::new(),
+            type_tag: type_tag(&stored.head),
+            last_analysis: None,
+        };
+        let order = Order {
+            sha256: stored.digests.sha256,
+            size_bytes: stored.size_bytes,
+            extension: name.as_deref().and_then(extension),
+            ..order
+        };
+        let submit = move |lanes: &Lanes, change: &mut Change<'_>| {
+            let row = submit(change, fresh, name, order.now)?;
+            Ok((analysis::open(change, lanes, &order)?, row))
+        };
+        let lanes = self.lanes.clone();
+        let ((analysis, keys), _) = self
+            .store
+            .write(move |change| submit(&lanes, change))
+            .await?;
+        self.finish(analysis, &keys)
+    }
+
+    /// Opens a new analysis of a blob that is here already; nothing if it is not.
+    ///
+    /// # Errors
+    /// If the store fails or an engine is unknown.
+    pub async fn reanalyze(
+        &self,
+        sha256: Sha256,
+        submission: Submission,
+    ) -> Result<Option<Analysis>, IngestError> {
+        let order = self.order(&submission)?;
+        let lanes = self.lanes.clone();
+        let open = move |change: &mut Change<'_>| {
+            let Some(row) = change.get(&BLOBS, &sha256)? else {
+                return Ok(None);
+            };
+            let extension = row.names.last().and_then(|name| extension(name));
+            let order = Order {
+                sha256,
+                size_bytes: row.size_bytes,
+                extension,
+                ..order
+            };
+            analysis::open(change, &lanes, &order).map(Some)
+        };
+        match self.store.write(open).await? {
+            Some((analysis, keys)) => Ok(Some(self.finish(analysis, &keys)?.0)),
+            None => Ok(None),
+        }
+    }
+
+    fn finish(
+        &self,
+        analysis: Analysis,
+        keys: &[LaneKey],
+    ) -> Result<(Analysis, BlobRow), IngestError> {
+        self.lanes.arrived(keys);
+        let row = self.store.get(&BLOBS, &analysis.id.sha256)?;
+        let gone = || StoreError::Failed {
+            reason: "a row just written is not there".to_owned(),
+        };
+        Ok((analysis, row.ok_or_else(gone)?))
+    }
+
+    fn order(&self, submission: &Submission) -> Result<Order, IngestError> {
+        let mut engines = analysis::enabled(&self.engines.borrow());
+        if let Some(wanted) = &submission.engines {
+            if let Some(engine) = wanted.iter().find(|id| !engines.contains_key(*id)) {
+                return Err(IngestError::UnknownEngine {
+                    engine: engine.clone(),
+                });
+            }
+            engines.retain(|id, _| wanted.contains(id));
+        }
+        if engines.is_empty() {
+            return Err(IngestError::NoEngine);
+        }
+        Ok(Order {
+            sha256: Sha256::new([0; 32]),
+            size_bytes: 0,
+            extension: None,
+            engines,
+            priority: submission.priority,
+            reuse: submission.reuse,
+            now: submission.now,
+        })
+    }
+}
+
+fn submit(
+    change: &mut Change<'_>,
+    fresh: BlobRow,
+    name: Option<String>,
+    now: Timestamp,
+) -> Result<BlobRow, StoreError> {
+    let digests = fresh.digests;
+    let mut row = change.get(&BLOBS, &digests.sha256)?.unwrap_or(fresh);
+    row.times_submitted += 1;
+    row.last_submission_at = now;
+    if let Some(name) = name {
+        row.names.retain(|known| *known != name);
+        row.names.push(name);
+        let surplus = row.names.len().saturating_sub(NAMES);
+        row.names.drain(..surplus);
+    }
+    change.put(&BLOBS, &digests.sha256, &row)?;
+    change.put(&MD5S, &digests.md5, &digests.sha256)?;
+    change.put(&SHA1S, &digests.sha1, &digests.sha256)?;
+    Ok(row)
+}
+
+/// Returns the last part of a path, cut to length; it is shown, never used as a path.
+fn bounded_name(name: &str) -> String {
+    let last = name
+        .rsplit(['/', '\\'])
+        .find(|part| !part.is_empty())
+        .unwrap_or(name);
+    last.chars().take(NAME_CHARS).collect()
+}
+
+fn extension(name: &str) -> Option<String> {
+    let (_, extension) = name.rsplit_once('.')?;
+    let plain = (1..=8).contains(&extension.len())
+        && extension.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    plain.then(|| extension.to_ascii_lowercase())
+}
+
+fn type_tag(head: &[u8]) -> Option<String> {
+    infer::get(head).map(|kind| kind.extension().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, bounded: &str, expected: Option<&str>) {
+        assert_eq!(bounded_name(name), bounded);
+        assert_eq!(extension(&bounded_name(name)).as_deref(), expected);
+    }
+
+    #[test]
+    fn names_are_metadata_and_extensions_are_plain() {
+        check("../../etc/passwd", "passwd", None);
+        check("C:\\Program Files\\Setup.EXE", "Setup.EXE", Some("exe"));
+        check("a.tar.gz", "a.tar.gz", Some("gz"));
+        check("x.e xe", "x.e xe", None);
+        check("x.; rm -rf", "x.; rm -rf", None);
+        check("dir/", "dir", None);
+        check("x.verylongextension", "x.verylongextension", None);
+    }
+}

@@ -1,0 +1,331 @@
+//! Scans: one loop per slot of an engine leases jobs, shows the files, asks,
+//! and records the answers.
+//!
+//! A batch is all or nothing to nobody: files that got an answer are recorded,
+//! those that did not are asked again in smaller batches until the one bad file
+//! stands alone, and only then does its failure count. Nothing here assumes
+//! that the lane is in this process: it is leased from, extended and settled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use super::analysis::{Answer, Recorder};
+use super::board::Board;
+use super::gate::{Gate, Pass};
+use super::queue::{BatchLimit, Lanes, Leased};
+use crate::engine::ask::{Asked, Engine, Health, Run};
+use crate::engine::resident::ResidentError;
+use crate::engine::sandbox::SandboxError;
+use crate::engine::staging::Shown;
+use crate::model::{EngineState, Verdict};
+use crate::store::Blobs;
+use crate::system::now;
+
+/// How often a lane is looked at without being told; catches leases that ran out.
+const POLL: Duration = Duration::from_secs(5);
+/// Parts a batch without answers is cut into.
+const PARTS: usize = 4;
+
+/// What one engine's slots share.
+#[derive(Debug)]
+pub struct Scanner {
+    /// The engine and its container.
+    pub engine: Arc<Engine>,
+    /// Where its jobs come from.
+    pub lanes: Lanes,
+    /// Where the files are.
+    pub blobs: Blobs,
+    /// Where its answers go.
+    pub recorder: Recorder,
+    /// Where its state is written.
+    pub board: Board,
+    /// Whether it may scan.
+    pub gate: Gate,
+    /// Runs of a job that may fail before the failure is its verdict.
+    pub attempts: u32,
+}
+
+/// How an attempt at a batch ended.
+enum Attempt {
+    /// The engine was asked.
+    Asked(Box<Asked>),
+    /// Nobody could be asked, and trying again may help.
+    Later(String),
+    /// Nobody can be asked, and that is the answer.
+    Never(String),
+}
+
+impl Scanner {
+    /// Works as one slot until told to stop.
+    pub async fn run(&self, shutdown: &CancellationToken) {
+        let mut failures = 0;
+        while !shutdown.is_cancelled() {
+            let lane = &self.engine.manifest.id;
+            match self.lanes.lease(lane, self.batch_limit()) {
+                Ok(batch) if batch.is_empty() => self.rest(shutdown).await,
+                Ok(batch) => {
+                    let worked = self.work(batch, shutdown).await;
+                    failures = if worked { 0 } else { failures + 1 };
+                    self.back_off(failures, shutdown).await;
+                }
+                Err(error) => {
+                    error!(engine.name = %lane, %error, "Cannot lease a job");
+                    sleep(POLL).await;
+                }
+            }
+        }
+    }
+
+    async fn rest(&self, shutdown: &CancellationToken) {
+        tokio::select! {
+            () = self.lanes.wait(&self.engine.manifest.id) => {}
+            () = sleep(POLL) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+
+    async fn back_off(&self, failures: u32, shutdown: &CancellationToken) {
+        if failures == 0 {
+            return;
+        }
+        let pause = Duration::from_millis(500).saturating_mul(1 << failures.min(6));
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+
+    /// Takes its share of what waits, so that every slot has something to do.
+    fn batch_limit(&self) -> BatchLimit {
+        let run = &self.engine.manifest.run;
+        let depth = self.lanes.depth(&self.engine.manifest.id);
+        let waiting = (depth.interactive + depth.nightly).saturating_sub(depth.leased);
+        let share = waiting
+            .div_ceil(u64::from(run.slots))
+            .clamp(1, self.engine.most_files());
+        BatchLimit {
+            files: usize::try_from(share).unwrap_or(1),
+            bytes: run.batch_mb << 20,
+            lease: self.lease(self.engine.most_files()),
+        }
+    }
+
+    /// How long a batch may hold its claim: its deadline, a new container, and some.
+    fn lease(&self, files: u64) -> Duration {
+        let startup = Duration::from_secs(self.engine.manifest.run.startup_seconds);
+        self.engine.deadline(files) + startup + Duration::from_secs(60)
+    }
+
+    /// Brings a leased batch to an end; false if nobody could be asked and the jobs went back.
+    async fn work(&self, batch: Vec<Leased>, shutdown: &CancellationToken) -> bool {
+        let mut todo = match self.pass_over_oversize(batch).await {
+            batch if batch.is_empty() => return true,
+            batch => vec![batch],
+        };
+        while let Some(batch) = todo.pop() {
+            if shutdown.is_cancelled() {
+                todo.push(batch);
+                break;
+            }
+            self.lanes.extend(&batch, self.lease(batch.len() as u64));
+            match self.attempt(&batch).await {
+                Attempt::Asked(asked) => todo.extend(self.settle(batch, *asked).await),
+                Attempt::Never(reason) => self.fail(batch, &reason).await,
+                Attempt::Later(reason) => {
+                    warn!(engine.name = %self.engine.manifest.id, reason, "Jobs wait");
+                    todo.push(batch);
+                    todo.iter().for_each(|batch| self.lanes.release(batch));
+                    return false;
+                }
+            }
+        }
+        todo.iter().for_each(|batch| self.lanes.release(batch));
+        true
+    }
+
+    async fn attempt(&self, batch: &[Leased]) -> Attempt {
+        match self.gate.pass().await {
+            Pass::Open => {}
+            Pass::Closed(reason) => return Attempt::Never(reason),
+        }
+        let lease = match self.engine.resident.acquire().await {
+            Ok(lease) => lease,
+            Err(error) => return self.no_container(&error),
+        };
+        self.gate.started();
+        self.board
+            .ready(&self.engine.manifest.id, &lease.live.versions);
+        let asked = self.engine.ask(&lease, self.show(batch)).await;
+        match &asked.health {
+            Health::Fine => {
+                self.engine
+                    .resident
+                    .release(lease, batch.len() as u64)
+                    .await
+            }
+            Health::Suspect(reason) => {
+                self.trouble(EngineState::Ready, reason);
+                self.engine.resident.retire(lease).await;
+            }
+        }
+        Attempt::Asked(Box::new(asked))
+    }
+
+    fn show(&self, batch: &[Leased]) -> Vec<Shown> {
+        let extensions = &self.engine.manifest.run.extensions;
+        let show = |leased: &Leased| Shown {
+            blob: self.blobs.path(&leased.job.id.analysis.sha256),
+            extension: leased
+                .job
+                .extension
+                .clone()
+                .filter(|e| extensions.contains(e)),
+        };
+        batch.iter().map(show).collect()
+    }
+
+    fn no_container(&self, error: &ResidentError) -> Attempt {
+        let reason = error.to_string();
+        self.trouble(EngineState::BackingOff, &reason);
+        match error {
+            ResidentError::Sandbox(SandboxError::Unreachable { .. }) => Attempt::Later(reason),
+            ResidentError::Sandbox(SandboxError::ImageMissing { .. }) => Attempt::Never(reason),
+            ResidentError::Sandbox(SandboxError::Refused { .. }) => Attempt::Never(reason),
+            ResidentError::Sandbox(SandboxError::Docker { .. })
+            | ResidentError::Died { .. }
+            | ResidentError::Silent { .. } => {
+                if self.gate.failed_start() >= self.attempts {
+                    Attempt::Never(format!("the engine does not start: {reason}"))
+                } else {
+                    Attempt::Later(reason)
+                }
+            }
+        }
+    }
+
+    fn trouble(&self, state: EngineState, reason: &str) {
+        self.board
+            .trouble(&self.engine.manifest.id, state, (reason, now()));
+    }
+
+    /// Records what was answered; returns what must be asked again, in batches.
+    async fn settle(&self, batch: Vec<Leased>, asked: Asked) -> Vec<Vec<Leased>> {
+        let (alone, count) = (batch.len() == 1, batch.len());
+        let (mut answers, mut again) = (Vec::new(), Vec::new());
+        for (mut leased, answer) in batch.into_iter().zip(asked.answers) {
+            leased.job.attempts += u32::from(alone);
+            if answer.verdict.is_answer() || (alone && leased.job.attempts >= self.attempts) {
+                answers.push(Answer {
+                    leased,
+                    verdict: answer.verdict,
+                    staged: answer.staged,
+                });
+            } else {
+                debug!(engine.name = %self.engine.manifest.id, verdict = ?answer.verdict, "Again");
+                again.push(leased);
+            }
+        }
+        if let Err(error) = self.recorder.record(answers, &asked.run).await {
+            // The leases run out and the jobs are done again: nothing is lost.
+            error!(engine.name = %self.engine.manifest.id, %error, "Cannot record answers");
+        }
+        split(again, count)
+    }
+
+    async fn fail(&self, batch: Vec<Leased>, reason: &str) {
+        let failure = |leased| Answer {
+            leased,
+            verdict: Verdict::failure(reason),
+            staged: None,
+        };
+        let answers = batch.into_iter().map(failure).collect();
+        if let Err(error) = self.recorder.record(answers, &Run::none()).await {
+            error!(engine.name = %self.engine.manifest.id, %error, "Cannot record failures");
+        }
+    }
+
+    /// Answers for files the engine is not given because of their size.
+    async fn pass_over_oversize(&self, batch: Vec<Leased>) -> Vec<Leased> {
+        let limit_mb = self.engine.manifest.limits.file_mb;
+        let (large, rest): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .partition(|leased| leased.job.size_bytes > limit_mb << 20);
+        if large.is_empty() {
+            return rest;
+        }
+        let reason = format!("larger than this engine's limit of {limit_mb} MB");
+        let unsupported = |leased| {
+            let reason = reason.clone();
+            Answer {
+                leased,
+                verdict: Verdict::TypeUnsupported { reason },
+                staged: None,
+            }
+        };
+        let answers = large.into_iter().map(unsupported).collect();
+        if let Err(error) = self.recorder.record(answers, &Run::none()).await {
+            error!(engine.name = %self.engine.manifest.id, %error, "Cannot record answers");
+        }
+        rest
+    }
+}
+
+/// Cuts what must be asked again: alone if few of many failed, else in parts.
+fn split(again: Vec<Leased>, batch: usize) -> Vec<Vec<Leased>> {
+    let part = if again.len() < batch {
+        1
+    } else {
+        again.len().div_ceil(PARTS)
+    };
+    again.chunks(part.max(1)).map(<[Leased]>::to_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AnalysisId, Job, JobId, Priority, Sha256};
+    use crate::store::LaneKey;
+
+    fn leased(number: u64) -> Leased {
+        let engine: crate::model::EngineId = "a".parse().unwrap();
+        let analysis = AnalysisId {
+            sha256: Sha256::new([0; 32]),
+            number,
+        };
+        let priority = Priority::Interactive;
+        Leased {
+            key: LaneKey {
+                engine: engine.clone(),
+                priority,
+                number,
+            },
+            job: Job {
+                id: JobId { engine, analysis },
+                priority,
+                size_bytes: 1,
+                attempts: 0,
+                extension: None,
+            },
+        }
+    }
+
+    #[track_caller]
+    fn check(again: u64, batch: usize, expected: &[usize]) {
+        let again = (0..again).map(leased).collect();
+        let sizes: Vec<_> = split(again, batch).iter().map(Vec::len).collect();
+        assert_eq!(sizes, expected);
+    }
+
+    #[test]
+    fn failed_batch_is_cut_until_the_bad_file_stands_alone() {
+        check(8, 8, &[2, 2, 2, 2]);
+        check(2, 2, &[1, 1]);
+        check(1, 1, &[1]);
+        check(3, 8, &[1, 1, 1]);
+        check(0, 8, &[]);
+    }
+}

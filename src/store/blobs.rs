@@ -1,0 +1,235 @@
+//! Content-addressed files: `blobs/ab/cd/<sha256>`, mode 0444, never changed.
+//!
+//! A file comes in through `incoming/`, is hashed while it is written, and gets
+//! its name by rename: either it is wholly there or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use md5::Md5 as Md5Hasher;
+use sha1::Sha1 as Sha1Hasher;
+use sha2::{Digest, Sha256 as Sha256Hasher};
+use tokio::sync::mpsc;
+
+use super::tables::sync_dir;
+use crate::model::{Digests, Md5, Sha1, Sha256};
+
+/// Chunks that may wait for the disk before the network does.
+const WAITING_CHUNKS: usize = 16;
+/// Bytes after which the kernel is made to start writing, so that the last sync is short.
+const HEAD_BYTES: usize = 4096;
+
+/// What can go wrong with a file that comes in.
+#[derive(Debug, thiserror::Error)]
+pub enum IncomingError {
+    /// The disk is full.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The file is larger than was allowed.
+    #[error("the file is larger than {limit} bytes")]
+    TooLarge {
+        /// What was allowed.
+        limit: u64,
+    },
+    /// The file system failed.
+    #[error("cannot store the file")]
+    Io(#[source] io::Error),
+}
+
+/// The directory of blobs; clones share it.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    data_dir: Arc<Path>,
+}
+
+/// A file that is coming in. Dropped, it leaves nothing.
+#[derive(Debug)]
+pub struct Incoming {
+    chunks: mpsc::Sender<Bytes>,
+    writer: tokio::task::JoinHandle<Result<Written, IncomingError>>,
+    blobs: Blobs,
+    limit: u64,
+    size: u64,
+}
+
+/// A blob that is safely stored.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its names.
+    pub digests: Digests,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Its first bytes, to tell what it is.
+    pub head: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Written {
+    file: tempfile::NamedTempFile,
+    stored: Stored,
+}
+
+impl Blobs {
+    /// Makes the directories and removes what a crash left in `incoming/`. Blocks.
+    ///
+    /// # Errors
+    /// If the file system fails.
+    pub fn open(data_dir: &Path) -> io::Result<Self> {
+        for name in ["blobs", "incoming", "staging", "runners", "signatures"] {
+            fs::create_dir_all(data_dir.join(name))?;
+        }
+        for entry in fs::read_dir(data_dir.join("incoming"))? {
+            fs::remove_file(entry?.path())?;
+        }
+        sync_dir(data_dir)?;
+        Ok(Self {
+            data_dir: data_dir.into(),
+        })
+    }
+
+    /// Returns where a blob lies, whether or not it is there.
+    pub fn path(&self, sha256: &Sha256) -> PathBuf {
+        let name = sha256.to_string();
+        self.data_dir
+            .join("blobs")
+            .join(&name[..2])
+            .join(&name[2..4])
+            .join(name)
+    }
+
+    /// Returns how many bytes of the disk are free.
+    ///
+    /// # Errors
+    /// If the file system does not say.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let space = nix::sys::statvfs::statvfs(&*self.data_dir)?;
+        Ok(space.blocks_available() as u64 * space.fragment_size() as u64)
+    }
+
+    /// Opens a place for a file of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// If the file system fails.
+    pub fn receive(&self, limit: u64) -> Result<Incoming, IncomingError> {
+        let incoming = self.data_dir.join("incoming");
+        let file = tempfile::NamedTempFile::new_in(incoming).map_err(from_io)?;
+        let (chunks, waiting) = mpsc::channel(WAITING_CHUNKS);
+        let writer = tokio::task::spawn_blocking(move || write_chunks(file, waiting));
+        Ok(Incoming {
+            chunks,
+            writer,
+            blobs: self.clone(),
+            limit,
+            size: 0,
+        })
+    }
+
+    fn keep(&self, written: Written) -> Result<Stored, IncomingError> {
+        let path = self.path(&written.stored.digests.sha256);
+        if path.exists() {
+            return Ok(written.stored);
+        }
+        let file = written.file.as_file();
+        file.set_permissions(fs::Permissions::from_mode(0o444))
+            .map_err(from_io)?;
+        file.sync_all().map_err(from_io)?;
+        let dir = path.parent().unwrap_or(&self.data_dir);
+        fs::create_dir_all(dir).map_err(from_io)?;
+        written
+            .file
+            .persist(&path)
+            .map_err(|error| from_io(error.error))?;
+        for dir in path.ancestors().skip(1).take(3) {
+            sync_dir(dir).map_err(from_io)?;
+        }
+        Ok(written.stored)
+    }
+}
+
+impl Incoming {
+    /// Takes the next part.
+    ///
+    /// # Errors
+    /// [`IncomingError::TooLarge`] once the limit is passed.
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), IncomingError> {
+        self.size += chunk.len() as u64;
+        if self.size > self.limit {
+            return Err(IncomingError::TooLarge { limit: self.limit });
+        }
+        // A writer that has stopped says why in `finish`.
+        let _ = self.chunks.send(chunk).await;
+        Ok(())
+    }
+
+    /// Gives the file its name. When this returns it survives a power cut.
+    ///
+    /// # Errors
+    /// If the file system failed, now or during any part.
+    pub async fn finish(self) -> Result<Stored, IncomingError> {
+        let Self {
+            chunks,
+            writer,
+            blobs,
+            ..
+        } = self;
+        drop(chunks);
+        let written = writer
+            .await
+            .map_err(|error| from_io(io::Error::other(error)))??;
+        let kept = tokio::task::spawn_blocking(move || blobs.keep(written)).await;
+        kept.map_err(|error| from_io(io::Error::other(error)))?
+    }
+}
+
+fn write_chunks(
+    mut file: tempfile::NamedTempFile,
+    mut chunks: mpsc::Receiver<Bytes>,
+) -> Result<Written, IncomingError> {
+    let (mut sha256, mut sha1, mut md5) =
+        (Sha256Hasher::new(), Sha1Hasher::new(), Md5Hasher::new());
+    let (mut size_bytes, mut head) = (0, Vec::new());
+    while let Some(chunk) = chunks.blocking_recv() {
+        file.write_all(&chunk).map_err(from_io)?;
+        sha256.update(&chunk);
+        sha1.update(&chunk);
+        md5.update(&chunk);
+        size_bytes += chunk.len() as u64;
+        let missing = HEAD_BYTES - head.len();
+        head.extend_from_slice(&chunk[..missing.min(chunk.len())]);
+    }
+    let digests = Digests {
+        sha256: Sha256::new(sha256.finalize().into()),
+        sha1: Sha1::new(sha1.finalize().into()),
+        md5: Md5::new(md5.finalize().into()),
+    };
+    Ok(Written {
+        file,
+        stored: Stored {
+            digests,
+            size_bytes,
+            head,
+        },
+    })
+}
+
+fn from_io(error: io::Error) -> IncomingError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => IncomingError::DiskFull,
+        _ => IncomingError::Io(error),
+    }
+}
+
+/// Opens a blob for reading.
+impl Blobs {
+    /// Opens a blob for reading. Blocks.
+    ///
+    /// # Errors
+    /// If it is not there or the file system fails.
+    pub fn open_blob(&self, sha256: &Sha256) -> io::Result<File> {
+        File::open(self.path(sha256))
+    }
+}

@@ -1,0 +1,155 @@
+//! Reads: single rows, pages of rows, and the few joins the API needs.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use serde::de::DeserializeOwned;
+
+use super::rows::{BlobRow, ResultKey};
+use super::tables::{
+    ANALYSES, BLOBS, MD5S, RAW_OUTPUTS, RESULTS, RawRow, RowKey, SHA1S, Table, decode,
+};
+use super::{Store, StoreError, failed};
+use crate::model::{Analysis, AnalysisId, EngineId, EngineResult, FileHash, RawOutputId, Sha256};
+
+/// A bounded part of a list, and where the next part starts.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// What to ask for next, if there is more.
+    pub next: Option<Vec<u8>>,
+}
+
+impl Store {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// If the disk fails or the row is damaged.
+    pub fn get<K: RowKey, V: DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        key: &K,
+    ) -> Result<Option<V>, StoreError> {
+        let bytes = self.database.get(table.index(), &key.to_bytes())?;
+        bytes.map(|bytes| decode(table.name, &bytes)).transpose()
+    }
+
+    /// Reads up to `limit` rows whose keys start with `prefix`, from `from` on.
+    ///
+    /// # Errors
+    /// If the disk fails or a row is damaged.
+    pub fn list<K: RowKey, V: DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        (prefix, from): (&[u8], Option<&[u8]>),
+        limit: usize,
+    ) -> Result<Page<(K, V)>, StoreError> {
+        let span = (prefix, from.unwrap_or(prefix));
+        let mut rows = self.database.range(table.index(), span, limit + 1)?;
+        let next = (rows.len() > limit)
+            .then(|| rows.pop())
+            .flatten()
+            .map(|(key, _)| key);
+        let rows = rows
+            .iter()
+            .map(|row| typed(table, row))
+            .collect::<Result<_, _>>()?;
+        Ok(Page { rows, next })
+    }
+
+    /// Finds a blob by any of its hashes.
+    ///
+    /// # Errors
+    /// If the disk fails or a row is damaged.
+    pub fn blob(&self, hash: &FileHash) -> Result<Option<BlobRow>, StoreError> {
+        let sha256 = match hash {
+            FileHash::Sha256(sha256) => Some(*sha256),
+            FileHash::Sha1(sha1) => self.get(&SHA1S, sha1)?,
+            FileHash::Md5(md5) => self.get(&MD5S, md5)?,
+        };
+        sha256.map_or(Ok(None), |sha256| self.get(&BLOBS, &sha256))
+    }
+
+    /// Reads an analysis.
+    ///
+    /// # Errors
+    /// If the disk fails or the row is damaged.
+    pub fn analysis(&self, id: &AnalysisId) -> Result<Option<Analysis>, StoreError> {
+        self.get(&ANALYSES, id)
+    }
+
+    /// Reads what the engines have answered in an analysis so far.
+    ///
+    /// # Errors
+    /// If the disk fails or a row is damaged.
+    pub fn results(&self, id: &AnalysisId) -> Result<BTreeMap<EngineId, EngineResult>, StoreError> {
+        let prefix = id.to_bytes();
+        let page = self.list(&RESULTS, (&prefix, None), 1000)?;
+        let named = |(key, result): (ResultKey, EngineResult)| (key.engine, result);
+        Ok(page.rows.into_iter().map(named).collect())
+    }
+
+    /// Reads a blob's analyses, newest first; `before` is the `next` of the page before.
+    ///
+    /// # Errors
+    /// If the disk fails or a row is damaged.
+    pub fn analyses_of(
+        &self,
+        sha256: &Sha256,
+        before: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Page<Analysis>, StoreError> {
+        let prefix = sha256.to_bytes();
+        let end = [prefix.as_slice(), &[0xff; 9]].concat();
+        let span = (prefix.as_slice(), before.unwrap_or(&end));
+        let mut rows = self
+            .database
+            .range_back(ANALYSES.index(), span, limit + 1)?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = more
+            .then(|| rows.last().map(|(key, _)| key.clone()))
+            .flatten();
+        let rows = rows
+            .iter()
+            .map(|row| typed(&ANALYSES, row).map(|(_, row)| row));
+        Ok(Page {
+            rows: rows.collect::<Result<_, _>>()?,
+            next,
+        })
+    }
+
+    /// Reads kept raw output: what an engine printed, with how it ended on the first line.
+    ///
+    /// # Errors
+    /// If the disk fails or the row is damaged.
+    pub fn raw_output(&self, id: &RawOutputId) -> Result<Option<Vec<u8>>, StoreError> {
+        let Ok(key) = id.0.parse::<Sha256>() else {
+            return Ok(None);
+        };
+        let Some(stored) = self.database.get(RAW_OUTPUTS.index(), &key.to_bytes())? else {
+            return Ok(None);
+        };
+        let mut output = Vec::new();
+        let mut decoder = flate2::read::DeflateDecoder::new(stored.as_slice());
+        decoder
+            .read_to_end(&mut output)
+            .map_err(|error| failed(&error))?;
+        Ok(Some(output))
+    }
+}
+
+fn typed<K: RowKey, V: DeserializeOwned>(
+    table: &Table<K, V>,
+    (key, row): &RawRow,
+) -> Result<(K, V), StoreError> {
+    let damaged = || StoreError::Row {
+        table: table.name,
+        reason: "its key is damaged".to_owned(),
+    };
+    Ok((
+        K::from_bytes(key).ok_or_else(damaged)?,
+        decode(table.name, row)?,
+    ))
+}

@@ -1,0 +1,122 @@
+//! The rows: what the tables hold besides the model's own values.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    AnalysisId, Digests, EngineId, KeyId, KeyRole, Priority, ProbeCheck, Sha256, SignatureSetId,
+    Timestamp,
+};
+
+/// What is known of a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobRow {
+    /// Its names by hash.
+    pub digests: Digests,
+    /// Its length.
+    pub size_bytes: u64,
+    /// When it first came.
+    pub first_submission_at: Timestamp,
+    /// When it last came.
+    pub last_submission_at: Timestamp,
+    /// How often it came.
+    pub times_submitted: u64,
+    /// Names it came under, newest last, bounded.
+    pub names: Vec<String>,
+    /// What its first bytes say it is, e.g. `pe`, `elf`, `zip`.
+    #[serde(default)]
+    pub type_tag: Option<String>,
+    /// The newest analysis that is complete.
+    #[serde(default)]
+    pub last_analysis: Option<AnalysisId>,
+}
+
+/// An API key, without the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// Its public name.
+    pub id: KeyId,
+    /// Digest of the secret.
+    pub digest: Sha256,
+    /// What the operator calls it.
+    pub name: String,
+    /// What it may do.
+    pub role: KeyRole,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was withdrawn.
+    #[serde(default)]
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A URL that works by itself for a while: to upload one file, or to download one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
+pub enum TicketRow {
+    /// One upload, in the name of a key.
+    Upload {
+        /// Who asked for it.
+        key: KeyId,
+        /// When it ceases to work.
+        expires_at: Timestamp,
+    },
+    /// Downloads of one blob.
+    Download {
+        /// Which.
+        sha256: Sha256,
+        /// When it ceases to work.
+        expires_at: Timestamp,
+    },
+}
+
+/// The last answer of an engine on a blob, and what it answered with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictRow {
+    /// Content id of the image.
+    pub image: String,
+    /// Signature set.
+    pub signature_set: Option<SignatureSetId>,
+    /// Where the result is.
+    pub analysis: AnalysisId,
+}
+
+/// One signature set of one engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureSetRow {
+    /// Its name.
+    pub id: SignatureSetId,
+    /// When it came.
+    pub created_at: Timestamp,
+    /// Where it came from.
+    pub source: String,
+}
+
+/// A proof that the sandbox holds for an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofRow {
+    /// Content id of the image it was made with.
+    pub image: String,
+    /// The boot, machine, Docker and program it was made on.
+    pub ground: String,
+    /// What the probe saw.
+    pub checks: Vec<ProbeCheck>,
+}
+
+/// Place of a job in its lane: engine, who waits, order of arrival.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneKey {
+    /// Whose lane.
+    pub engine: EngineId,
+    /// Who waits.
+    pub priority: Priority,
+    /// Order of arrival.
+    pub number: u64,
+}
+
+/// One engine's result in one analysis.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ResultKey {
+    /// Which analysis.
+    pub analysis: AnalysisId,
+    /// Which engine.
+    pub engine: EngineId,
+}
