@@ -190,7 +190,7 @@ stop_daemon() {
     stop_by_pid_file
 }
 
-daemon_pid() { # prints the pid if the pid file's process is really ours
+daemon_pid() { # prints the pid, unless the number has gone to another program since
     local pid
     pid=$(cat "$PID_FILE" 2>/dev/null) || return 1
     [[ -n $pid && $(cat "/proc/$pid/comm" 2>/dev/null) == acquit ]] && echo "$pid"
@@ -218,7 +218,7 @@ server_url() {
 is_ready() { curl -fsS --noproxy '*' --max-time 5 "$(server_url)/readyz" >/dev/null 2>&1; }
 
 daemon_lives() {
-    if has_systemd; then systemctl is-active -q acquit.service; else daemon_pid >/dev/null; fi
+    if has_systemd; then systemctl is-active -q acquit.service; else kill -0 "$(<"$PID_FILE")" 2>/dev/null; fi
 }
 
 wait_until_ready() {
