@@ -4,8 +4,15 @@ import shlex
 import subprocess
 import time
 
-# What a silent scan of the engine itself is where its manifest starts a daemon.
-NATIVE = {"clamav": ["clamscan", "--database=/signatures", "--recursive", "--infected", "--no-summary", "{dir}"]}
+# An engine that is a daemon has two commands of its own: one that brings its
+# signatures along, and one that asks the daemon, with all the threads it has.
+DAEMONS = {
+    "clamav": {
+        "once": ["clamscan", "--database=/signatures", "--recursive", "--infected", "--no-summary", "{dir}"],
+        "ask": ["clamdscan", "--config-file=/etc/clamav/clamd.conf", "--multiscan", "--infected", "--no-summary", "{dir}"],
+        "ready": ["clamdscan", "--config-file=/etc/clamav/clamd.conf", "--ping=1"],
+    },
+}
 
 
 class Engine:
@@ -14,7 +21,11 @@ class Engine:
     def __init__(self, root, manifest, base):
         self.id, self.manifest, self.base = manifest["id"], manifest, base
         self.image = manifest.get("image", {}).get("reference") or f"acquit-engine-{self.id}:local"
-        self.command = NATIVE.get(self.id) or manifest["run"].get("command", [])
+        self.daemon = DAEMONS.get(self.id)
+        self.resident = [*manifest["run"]["daemon"]] if self.daemon else ["/bin/sleep", "3600"]
+        self.once = self.daemon["once"] if self.daemon else manifest["run"]["command"]
+        self.ask = self.daemon["ask"] if self.daemon else self.once
+        self.complete = manifest["parse"].get("exit", {}).get("complete", [0])
         context = manifest.get("image", {}).get("context", self.id)
         seed = manifest.get("signatures", {}).get("seed")
         self.signatures = root / "containers" / context / seed if seed else None
@@ -39,10 +50,10 @@ class Engine:
             flags.append(f"--volume={self.signatures}:{path}:ro")
         return flags
 
-    def line(self, files, listing):
-        """The command line for files of the corpus; `listing` names them all."""
+    def line(self, command, files, listing):
+        """A command line for files of the corpus; `listing` names them all."""
         line = []
-        for argument in self.command:
+        for argument in command:
             if argument == "{files}":
                 line += [f"/scan/{name}" for name in files]
             else:
@@ -53,55 +64,66 @@ class Engine:
     def run_once(self, line):
         """Seconds of one `docker run` of the command."""
         command = ["docker", "run", "--rm", *self.flags(), "--entrypoint", line[0], self.image, *line[1:]]
-        return timed(command)
+        return timed(command, self.complete)
 
     def native(self, files):
-        """(a) The whole folder at once, without the start of the container."""
+        """(a) The whole folder at once; neither container nor `docker exec` counts."""
         with Resident(self) as resident:
-            return resident.run(self.line(files, "/lists/all"))
+            return resident.run(self.line(self.ask, files, "/lists/all")) - resident.run(["/bin/true"])
 
     def per_container(self, files):
         """(c) A container for each file."""
-        return sum(self.run_once(self.line([name], f"/lists/{name}")) for name in files)
+        return sum(self.run_once(self.line(self.once, [name], f"/lists/{name}")) for name in files)
 
     def per_exec(self, files):
         """(d) A `docker exec` for each file."""
         with Resident(self) as resident:
-            return sum(resident.run(self.line([name], f"/lists/{name}")) for name in files)
+            return sum(resident.run(self.line(self.ask, [name], f"/lists/{name}")) for name in files)
 
     def alone(self, file, times):
         """Seconds of one scan of one file in a container that is up, the start of `docker exec` shared."""
-        line = shlex.join(self.line([file], f"/lists/{file}"))
+        line = shlex.join(self.line(self.ask, [file], f"/lists/{file}"))
         script = f"i=0; while [ $i -lt {times} ]; do {line}; i=$((i+1)); done"
         with Resident(self) as resident:
             return (resident.run(["/bin/sh", "-c", script]) - resident.run(["/bin/sh", "-c", ":"])) / times
 
 
 class Resident:
-    """A container of an engine that does nothing but stay."""
+    """A container of an engine that stays, with the engine's daemon if it has one."""
 
     def __init__(self, engine):
         self.engine = engine
 
     def __enter__(self):
-        command = ["docker", "run", "-d", "--rm", *self.engine.flags(), "--entrypoint", "/bin/sleep",
-                   self.engine.image, "3600"]
+        program, *arguments = self.engine.resident
+        command = ["docker", "run", "-d", "--rm", *self.engine.flags(), "--entrypoint", program,
+                   self.engine.image, *arguments]
         started = subprocess.run(command, check=True, capture_output=True, text=True)
         self.container = started.stdout.strip()
+        if self.engine.daemon:
+            self.wait_for_daemon()
         return self
+
+    def wait_for_daemon(self):
+        command = ["docker", "exec", self.container, *self.engine.daemon["ready"]]
+        for _ in range(300):
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                return
+            time.sleep(0.2)
+        raise SystemExit(f"the daemon of {self.engine.id} does not answer in its container")
 
     def __exit__(self, *_):
         subprocess.run(["docker", "kill", self.container], check=False, capture_output=True)
 
     def run(self, line):
-        return timed(["docker", "exec", self.container, *line])
+        return timed(["docker", "exec", self.container, *line], self.engine.complete)
 
 
-def timed(command):
-    """Seconds a command took. A scanner's exit code is no success or failure; Docker's own are."""
+def timed(command, complete=(0,)):
+    """Seconds a command took; one that did not do its work is no measurement."""
     began = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     seconds = time.monotonic() - began
-    if done.returncode in (125, 126, 127, 137):
-        raise SystemExit(f"{shlex.join(command[:4])} … ended with {done.returncode}: {done.stderr[-500:]!r}")
+    if done.returncode not in complete:
+        raise SystemExit(f"{shlex.join(command)[-300:]} ended with {done.returncode}: {done.stderr[-500:]!r}")
     return seconds
