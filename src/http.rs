@@ -1,36 +1,205 @@
-//! x
+//! The HTTP API: VirusTotal API v3 on the wire, and what has no counterpart
+//! there under `/api/v3/acquit`.
+//!
+//! ```text
+//! connection → measure → headers → compress → panics → host → envelope ─┬→ open routes
+//!                                                                       └→ key → rate → role → handler
+//! ```
+//!
+//! Nothing here reaches Docker: what needs it is sent to the flow as a
+//! [`Control`].
+
+mod analyses;
+mod auth;
+mod connection;
+mod download;
+mod engines;
+mod envelope;
+mod error;
+mod files;
+mod guard;
+mod health;
+mod keys;
+mod limit;
+mod openapi;
+mod results;
+mod tickets;
+mod upload;
+mod users;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{delete, get, post};
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+
+pub use crate::model::Control;
+pub use auth::import_keys;
+
 use crate::config::Config;
 use crate::flow::ingest::Ingest;
 use crate::metrics::Metrics;
-use crate::model::*;
-use crate::store::{Store, StoreError};
-use std::sync::Arc;
-use tokio::sync::{broadcast, mpsc, watch};
-/// x
+use crate::model::{AnalysisId, EngineTable, Timestamp};
+use crate::store::Store;
+use connection::Server;
+use error::ApiError;
+use limit::Limiter;
+
+/// Largest body of a request that is no upload.
+const BODY_BYTES: usize = 64 << 10;
+
+/// What the API stands on.
 #[derive(Clone, Debug)]
 pub struct Api {
+    /// Limits, names and places.
     pub config: Arc<Config>,
+    /// Rows and blobs.
     pub store: Store,
+    /// The way in for files.
     pub ingest: Ingest,
+    /// Every series.
     pub metrics: Metrics,
+    /// How the engines fare.
     pub engines: watch::Receiver<EngineTable>,
+    /// Where orders of administrators go.
     pub control: mpsc::Sender<Control>,
+    /// Names of analyses as they are completed; a hint for those who wait.
     pub completed: broadcast::Sender<AnalysisId>,
 }
-/// x
+
+/// What handlers share.
+#[derive(Debug)]
+struct App {
+    api: Api,
+    limiter: Limiter,
+    /// Held while keys are counted and changed, so that one admin key always stays.
+    keys: tokio::sync::Mutex<()>,
+    shutdown: CancellationToken,
+}
+
+/// Serves the API on a socket until told to end, then lets requests under way end.
+///
+/// # Errors
+/// If the socket does not work at all.
 pub async fn serve(
-    _api: Api,
-    _l: tokio::net::TcpListener,
-    s: tokio_util::sync::CancellationToken,
+    api: Api,
+    listener: TcpListener,
+    shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    s.cancelled().await;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "Serving the API");
+    let server = Server {
+        http: api.config.http.clone(),
+        metrics: api.metrics.clone(),
+        router: routes(api, shutdown.clone()),
+        shutdown,
+    };
+    server.run(listener).await;
     Ok(())
 }
-/// x
-pub async fn import_keys(
-    _s: &Store,
-    _d: &std::path::Path,
-    _n: Timestamp,
-) -> Result<(), StoreError> {
-    Ok(())
+
+/// Returns the whole API as a router.
+pub fn router(api: Api) -> Router {
+    routes(api, CancellationToken::new())
+}
+
+fn routes(api: Api, shutdown: CancellationToken) -> Router {
+    let app = Arc::new(App {
+        limiter: Limiter::new(api.config.http.requests_per_minute),
+        api,
+        keys: tokio::sync::Mutex::default(),
+        shutdown,
+    });
+    let admin = admin_routes().route_layer(from_fn(auth::admin_only));
+    let keyed = key_routes().merge(admin);
+    let keyed = keyed.route_layer(from_fn_with_state(Arc::clone(&app), auth::authenticate));
+    Router::new()
+        .nest("/api/v3", keyed.merge(ticket_routes()).merge(page_routes()))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .fallback(guard::no_route)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(from_fn(guard::envelop))
+        .layer(from_fn_with_state(Arc::clone(&app), guard::check_host))
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(CompressionLayer::new().compress_when(guard::OnlyJson))
+        .layer(from_fn(guard::add_headers))
+        .layer(from_fn_with_state(Arc::clone(&app), guard::measure))
+        .with_state(app)
+}
+
+/// Routes for any key.
+fn key_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/files", post(files::submit))
+        .route("/files/upload_url", get(tickets::upload_url))
+        .route("/files/{id}", get(files::show))
+        .route("/files/{id}/analyse", post(files::analyse))
+        .route("/files/{id}/analyses", get(files::analyses))
+        .route(
+            "/files/{id}/relationships/analyses",
+            get(files::analysis_descriptors),
+        )
+        .route("/files/{id}/download", get(files::download))
+        .route("/files/{id}/download_url", get(tickets::download_url))
+        .route("/analyses/{id}", get(analyses::show))
+        .route("/analyses/{id}/item", get(analyses::item))
+        .route(
+            "/analyses/{id}/relationships/item",
+            get(analyses::item_descriptor),
+        )
+        .route("/acquit/analyses/{id}/raw/{engine}", get(analyses::raw))
+        .route("/search", get(files::search))
+        .route("/metadata", get(users::metadata))
+        .route("/users/{id}", get(users::show))
+        .route("/users/{id}/overall_quotas", get(users::quotas))
+        .route("/acquit/engines", get(engines::list))
+        .route("/acquit/engines/{id}", get(engines::show))
+}
+
+/// Routes for admin keys only.
+fn admin_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/acquit/engines/{id}/restart", post(engines::restart))
+        .route("/acquit/rescan", post(engines::rescan))
+        .route("/acquit/keys", get(keys::list).post(keys::create))
+        .route("/acquit/keys/{id}", delete(keys::revoke))
+}
+
+/// Routes whose URL is the authorization.
+fn ticket_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/acquit/uploads/{secret}", post(tickets::use_upload_url))
+        .route("/acquit/downloads/{secret}", get(tickets::use_download_url))
+}
+
+/// Routes that show nothing of anyone's.
+fn page_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::page))
+        .route("/docs/page.css", get(openapi::style))
+        .route("/docs/page.js", get(openapi::script))
+}
+
+/// Returns the present.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.map_or(0, |since| since.as_millis());
+    Timestamp::from_millis(millis.try_into().unwrap_or(u64::MAX))
+}
+
+/// Returns bits nobody can guess.
+fn random() -> Result<[u8; 32], ApiError> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits).map_err(|error| ApiError::internal(&error))?;
+    Ok(bits)
 }

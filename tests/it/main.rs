@@ -1,3 +1,10 @@
 //! Everything that is tested from outside, in one binary: linked once.
 
+mod broker;
+mod cli;
+mod flow;
+mod machine;
+mod runner;
+mod sandbox;
+mod support;
 mod tidy;

@@ -1,0 +1,212 @@
+//! Who asks: API keys, their roles, and the first key the installer leaves.
+//!
+//! A key is looked up by its public id and compared by digest in constant time.
+//! An unknown key and a wrong one get the same answer after the same work.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use subtle::ConstantTimeEq;
+use tracing::{info, warn};
+
+use super::error::ApiError;
+use super::{App, now};
+use crate::model::{ApiKey, KeyId, KeyRole, Sha256, Timestamp};
+use crate::store::{KEYS, KeyRow, Store};
+
+/// Most files read from `keys.d`.
+const KEY_FILES: usize = 100;
+
+/// The key a request was made with.
+#[derive(Clone, Debug)]
+pub struct Caller(pub KeyRow);
+
+impl Caller {
+    /// Tells whether the key may do everything.
+    pub fn is_admin(&self) -> bool {
+        self.0.role == KeyRole::Admin
+    }
+}
+
+/// Lets requests with a good key pass, at the rate the key has.
+pub async fn authenticate(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let row = identify(&app.api.store, request.headers())?;
+    admit(&app, &row.id)?;
+    request.extensions_mut().insert(Caller(row));
+    Ok(next.run(request).await)
+}
+
+/// Lets only administrators pass; runs after [`authenticate`].
+pub async fn admin_only(
+    Extension(caller): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if caller.is_admin() {
+        Ok(next.run(request).await)
+    } else {
+        Err(ApiError::forbidden("only an admin key may do this"))
+    }
+}
+
+/// Counts a request of a key.
+///
+/// # Errors
+/// If the key has made too many.
+pub fn admit(app: &App, key: &KeyId) -> Result<(), ApiError> {
+    app.limiter
+        .take(key, Instant::now(), now())
+        .map_err(|seconds| {
+            let message = format!("too many requests; try again in {seconds} s");
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(seconds)
+        })
+}
+
+fn identify(store: &Store, headers: &HeaderMap) -> Result<KeyRow, ApiError> {
+    let text = presented(headers).ok_or_else(|| unauthorized("X-Apikey header is missing"))?;
+    let key: ApiKey = text.parse().map_err(|_| wrong_key())?;
+    let row = store.get(&KEYS, &key.id())?;
+    // An unknown id costs the same comparison as a known one.
+    let kept = row
+        .as_ref()
+        .map_or(Sha256::new([0; 32]), |row: &KeyRow| row.digest);
+    let same = bool::from(kept.as_bytes().ct_eq(key.digest().as_bytes()));
+    let row = row.filter(|_| same).ok_or_else(wrong_key)?;
+    match row.revoked_at {
+        None => Ok(row),
+        Some(_) => Err(unauthorized("this API key was revoked").coded("UserNotActiveError")),
+    }
+}
+
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    if let Some(key) = headers.get("x-apikey") {
+        return key.to_str().ok();
+    }
+    let (scheme, key) = headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(key)
+}
+
+fn unauthorized(message: &str) -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, message)
+}
+
+fn wrong_key() -> ApiError {
+    unauthorized("Wrong API key").coded("WrongCredentialsError")
+}
+
+/// Makes admin keys of the digests in `<data_dir>/keys.d/*.sha256`, where they are not known yet.
+///
+/// So the first key comes from who installs, without the key itself ever being
+/// near the daemon. A key that was revoked stays revoked.
+///
+/// # Errors
+/// If the directory cannot be read or the store fails; a malformed file is passed over.
+pub async fn import_keys(store: &Store, data_dir: &Path, now: Timestamp) -> anyhow::Result<usize> {
+    let dir = data_dir.join("keys.d");
+    let rows = tokio::task::spawn_blocking(move || read_key_files(&dir, now)).await??;
+    let import = move |change: &mut crate::store::Change<'_>| {
+        let mut imported = 0;
+        for row in rows {
+            if change.get(&KEYS, &row.id)?.is_none() {
+                change.put(&KEYS, &row.id, &row)?;
+                imported += 1;
+            }
+        }
+        Ok(imported)
+    };
+    let imported = store.write(import).await.context("cannot import keys")?;
+    if imported > 0 {
+        info!(imported, "Imported admin keys");
+    }
+    Ok(imported)
+}
+
+fn read_key_files(dir: &Path, now: Timestamp) -> anyhow::Result<Vec<KeyRow>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot read {}", dir.display()))?,
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let paths = paths.filter(|path| path.extension().is_some_and(|e| e == "sha256"));
+    let mut rows = Vec::new();
+    for path in paths.take(KEY_FILES) {
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        match key_row(&text, now) {
+            Some(row) => rows.push(row),
+            None => warn!(path = %path.display(), "A key file is malformed and passed over"),
+        }
+    }
+    Ok(rows)
+}
+
+/// Reads `<8-digit id> <64-digit digest> <name>`.
+fn key_row(text: &str, now: Timestamp) -> Option<KeyRow> {
+    let mut words = text.trim().splitn(3, char::is_whitespace);
+    let (id, digest) = (words.next()?, words.next()?);
+    let legal = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+    if id.len() != 8 || !id.bytes().all(legal) {
+        return None;
+    }
+    Some(KeyRow {
+        id: KeyId(id.to_owned()),
+        digest: digest.parse().ok()?,
+        name: words.next().unwrap_or("admin").trim().to_owned(),
+        role: KeyRole::Admin,
+        created_at: now,
+        revoked_at: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(role: KeyRole) -> (ApiKey, KeyRow) {
+        let key = ApiKey::new([7; 32]);
+        let row = KeyRow {
+            id: key.id(),
+            digest: key.digest(),
+            name: "k".to_owned(),
+            role,
+            created_at: Timestamp::from_millis(1),
+            revoked_at: None,
+        };
+        (key, row)
+    }
+
+    #[tokio::test]
+    async fn key_files_become_admin_keys_once_and_bad_ones_are_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), 1 << 20).unwrap();
+        let keys = dir.path().join("keys.d");
+        std::fs::create_dir(&keys).unwrap();
+        let (key, row) = stored(KeyRole::Admin);
+        let text = format!("{} {} the first\n", row.id, row.digest);
+        std::fs::write(keys.join("admin.sha256"), text).unwrap();
+        std::fs::write(keys.join("bad.sha256"), "nonsense").unwrap();
+        let now = Timestamp::from_millis(5);
+        assert_eq!(import_keys(&store, dir.path(), now).await.unwrap(), 1);
+        assert_eq!(import_keys(&store, dir.path(), now).await.unwrap(), 0);
+        let mut headers = HeaderMap::new();
+        let value = format!("bearer {}", key.reveal());
+        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        let known = identify(&store, &headers).unwrap();
+        assert_eq!((known.role, &*known.name), (KeyRole::Admin, "the first"));
+    }
+}

@@ -1,0 +1,265 @@
+//! Engines: how they fare, and the orders an administrator gives.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::error::TrySendError;
+use utoipa::ToSchema;
+
+use super::App;
+use super::envelope::{Answer, Base, Collection, Links, Object};
+use super::error::{ApiError, ErrorBody};
+use crate::model::{Control, EngineId, EngineStatus, ProbeCheck, Reuse};
+
+/// How an engine fares.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EngineAttributes {
+    /// Display name.
+    name: String,
+    /// Who makes it.
+    vendor: String,
+    /// What it looks at.
+    description: String,
+    /// `disabled`, `image-missing`, `proving`, `unproven`, `starting`, `ready`, `idle` or
+    /// `backing-off`.
+    state: &'static str,
+    /// Whether a file given to it now would be scanned.
+    can_scan: bool,
+    /// Its version, in its own words.
+    engine_version: Option<String>,
+    /// Version of its signatures, in its own words.
+    signatures_version: Option<String>,
+    /// Date of its signatures, `YYYYMMDD`.
+    engine_update: Option<String>,
+    /// The signature set it scans with.
+    signature_set: Option<String>,
+    /// Content id of its image.
+    image: Option<String>,
+    /// The last thing that went wrong.
+    last_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error_date: Option<u64>,
+    /// Jobs that are not done.
+    queue: Queue,
+    /// Batches that may run at the same time.
+    slots: u16,
+    /// How its jobs ended since the daemon started.
+    coverage: Jobs,
+    /// Memory its container may use, in mebibytes.
+    memory_mb: u64,
+    /// What the sandbox held against.
+    probe: Vec<Check>,
+}
+
+/// Jobs that are not done.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Queue {
+    /// Somebody waits for them.
+    interactive: u64,
+    /// Of the nightly rescan.
+    nightly: u64,
+    /// Under way.
+    running: u64,
+}
+
+/// How jobs ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Jobs {
+    /// With an answer.
+    answered: u64,
+    /// With a timeout or a failure.
+    failed: u64,
+}
+
+/// One attempt to leave the sandbox.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Check {
+    /// What was tried.
+    name: String,
+    /// Whether the sandbox held.
+    held: bool,
+    /// What was seen.
+    seen: String,
+}
+
+/// Lists the engines.
+#[utoipa::path(
+    get, path = "/api/v3/acquit/engines", tag = "engines",
+    responses((status = 200, body = Collection<Object<EngineAttributes>>))
+)]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    base: Base,
+) -> Json<Collection<Object<EngineAttributes>>> {
+    let table = app.api.engines.borrow();
+    let data = table.values().map(|status| object(status, &base)).collect();
+    Json(Collection::whole(data, base.url("/acquit/engines")))
+}
+
+/// Shows an engine.
+#[utoipa::path(
+    get, path = "/api/v3/acquit/engines/{id}", tag = "engines",
+    params(("id" = String, Path, description = "Engine id")),
+    responses((status = 200, body = Answer<Object<EngineAttributes>>), (status = 404, body = ErrorBody))
+)]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    base: Base,
+) -> Result<Json<Answer<Object<EngineAttributes>>>, ApiError> {
+    let (_, data) = find(&app, &id, &base)?;
+    Ok(Json(Answer { data }))
+}
+
+/// Replaces an engine's container.
+#[utoipa::path(
+    post, path = "/api/v3/acquit/engines/{id}/restart", tag = "engines",
+    params(("id" = String, Path, description = "Engine id")),
+    responses((status = 200, body = Answer<Object<EngineAttributes>>), (status = 404, body = ErrorBody))
+)]
+pub async fn restart(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    base: Base,
+) -> Result<Json<Answer<Object<EngineAttributes>>>, ApiError> {
+    let (engine, data) = find(&app, &id, &base)?;
+    order(&app, Control::Restart { engine })?;
+    Ok(Json(Answer { data }))
+}
+
+/// What to analyze again; everything by every engine if it says nothing.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RescanOrder {
+    /// Id of the one engine to ask; all enabled ones if absent.
+    engine: Option<String>,
+    /// `never` scans again although the same engines with the same signatures have answered.
+    reuse: Option<String>,
+}
+
+/// A rescan that was ordered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RescanAttributes {
+    engine: Option<String>,
+    reuse: &'static str,
+}
+
+/// Analyzes every file again, with the priority of the night.
+#[utoipa::path(
+    post, path = "/api/v3/acquit/rescan", tag = "engines",
+    request_body = Option<RescanOrder>,
+    responses((status = 200, body = Answer<Object<RescanAttributes>>))
+)]
+pub async fn rescan(
+    State(app): State<Arc<App>>,
+    base: Base,
+    body: Bytes,
+) -> Result<Json<Answer<Object<RescanAttributes>>>, ApiError> {
+    let wanted: RescanOrder = parse_body(&body)?;
+    let reuse = wanted.reuse.as_deref().unwrap_or("known");
+    let reuse = super::upload::parse_reuse(reuse)?;
+    let engine = wanted.engine.map(|id| find(&app, &id, &base)).transpose()?;
+    let engine = engine.map(|(id, _)| id);
+    let attributes = RescanAttributes {
+        engine: engine.as_ref().map(ToString::to_string),
+        reuse: match reuse {
+            Reuse::Known => "known",
+            Reuse::Never => "never",
+        },
+    };
+    order(&app, Control::Rescan { engine, reuse })?;
+    let data = Object {
+        kind: "rescan",
+        id: format!("rescan-{}", super::now().millis()),
+        links: Links::to(base.url("/acquit/rescan")),
+        attributes,
+    };
+    Ok(Json(Answer { data }))
+}
+
+/// Reads a JSON body; an empty one is the default.
+///
+/// # Errors
+/// If it is no such JSON.
+pub fn parse_body<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, ApiError> {
+    if body.trim_ascii().is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        ApiError::bad_request(format!("the body is not what it should be: {error}"))
+    })
+}
+
+fn order(app: &App, control: Control) -> Result<(), ApiError> {
+    app.api.control.try_send(control).map_err(|error| {
+        ApiError::unavailable(match error {
+            TrySendError::Full(_) => "too many orders are waiting; try again",
+            TrySendError::Closed(_) => "the daemon is ending",
+        })
+    })
+}
+
+fn find(
+    app: &App,
+    id: &str,
+    base: &Base,
+) -> Result<(EngineId, Object<EngineAttributes>), ApiError> {
+    let none = || ApiError::not_found(format!("engine {id:?} not found"));
+    let id: EngineId = id.parse().map_err(|_| none())?;
+    let table = app.api.engines.borrow();
+    let status = table.get(&id).ok_or_else(none)?;
+    Ok((id.clone(), object(status, base)))
+}
+
+fn object(status: &EngineStatus, base: &Base) -> Object<EngineAttributes> {
+    let id = status.id.to_string();
+    let links = Links::to(base.url(&format!("/acquit/engines/{id}")));
+    let kind = "engine";
+    Object {
+        kind,
+        id,
+        links,
+        attributes: attributes(status.clone()),
+    }
+}
+
+fn attributes(status: EngineStatus) -> EngineAttributes {
+    let versions = status.versions;
+    let read = |field: fn(crate::model::EngineVersions) -> Option<String>| {
+        versions.clone().and_then(field)
+    };
+    EngineAttributes {
+        state: status.state.as_str(),
+        can_scan: status.state.can_scan(),
+        engine_version: read(|v| v.engine),
+        signatures_version: read(|v| v.signatures),
+        engine_update: read(|v| v.signatures_date),
+        signature_set: read(|v| v.signature_set.map(|set| set.0)),
+        image: read(|v| Some(v.image)),
+        name: status.name,
+        vendor: status.vendor,
+        description: status.description,
+        last_error: status.last_error,
+        last_error_date: status.last_error_at.map(|at| at.seconds()),
+        queue: Queue {
+            interactive: status.queued_interactive,
+            nightly: status.queued_nightly,
+            running: status.running,
+        },
+        slots: status.slots,
+        coverage: Jobs {
+            answered: status.answered,
+            failed: status.failed,
+        },
+        memory_mb: status.memory_mb,
+        probe: status.probe.into_iter().map(check).collect(),
+    }
+}
+
+fn check(check: ProbeCheck) -> Check {
+    let ProbeCheck { name, held, seen } = check;
+    Check { name, held, seen }
+}

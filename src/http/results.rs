@@ -1,0 +1,139 @@
+//! Engines' answers as the wire shows them, each with its reasons.
+//!
+//! An engine that has not answered is absent; an engine that failed is there,
+//! as a failure. Counts always come with their coverage.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::App;
+use crate::model::{Analysis, EngineId, EngineResult, EngineVersions, Stats, Verdict};
+use crate::store::{Store, StoreError};
+
+/// How many engines gave an answer, of those that were asked.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Coverage {
+    /// Engines that answered: neither timeout nor failure.
+    pub answered: u32,
+    /// Engines that were asked.
+    pub enabled: u32,
+}
+
+/// Answers counted by VirusTotal's categories.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct WireStats {
+    malicious: u32,
+    suspicious: u32,
+    undetected: u32,
+    harmless: u32,
+    timeout: u32,
+    confirmed_timeout: u32,
+    failure: u32,
+    type_unsupported: u32,
+}
+
+impl From<Stats> for WireStats {
+    fn from(stats: Stats) -> Self {
+        Self {
+            malicious: stats.malicious,
+            suspicious: stats.suspicious,
+            undetected: stats.undetected,
+            harmless: 0,
+            timeout: stats.timeout,
+            confirmed_timeout: 0,
+            failure: stats.failure,
+            type_unsupported: stats.type_unsupported,
+        }
+    }
+}
+
+/// One engine's answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EngineAnswer {
+    /// VirusTotal's word: `malicious`, `suspicious`, `undetected`, `type-unsupported`, `timeout`
+    /// or `failure`.
+    category: &'static str,
+    /// Display name of the engine.
+    engine_name: String,
+    /// Its version, in its own words.
+    engine_version: Option<String>,
+    /// Date of its signatures, `YYYYMMDD`.
+    engine_update: Option<String>,
+    /// Always `blacklist`.
+    method: &'static str,
+    /// The engine's name for what it detected.
+    result: Option<String>,
+    /// The engine's id here.
+    engine_id: String,
+    /// How long the engine ran, in milliseconds.
+    duration_ms: u64,
+    /// The signature set it scanned with.
+    signature_set: Option<String>,
+    /// Why there is no answer on the content.
+    reason: Option<String>,
+}
+
+/// Returns what the engines answered; an answer that should be there and is not is a failure.
+///
+/// The analysis was read before its results, so that there can only be more results than it says.
+///
+/// # Errors
+/// If the store fails.
+pub fn answers(
+    store: &Store,
+    analysis: &Analysis,
+) -> Result<BTreeMap<EngineId, EngineResult>, StoreError> {
+    let mut answers = store.results(&analysis.id)?;
+    for engine in analysis.engines.difference(&analysis.pending) {
+        answers
+            .entry(engine.clone())
+            .or_insert_with(|| EngineResult {
+                verdict: Verdict::failure("the stored answer of this engine is missing"),
+                versions: EngineVersions::default(),
+                finished_at: analysis.completed_at.unwrap_or(analysis.created_at),
+                duration_ms: 0,
+                raw_output: None,
+                staged_name: None,
+            });
+    }
+    Ok(answers)
+}
+
+/// Puts answers under the engines' display names; no answer may hide behind another's name.
+pub fn named(
+    app: &App,
+    answers: BTreeMap<EngineId, EngineResult>,
+) -> BTreeMap<String, EngineAnswer> {
+    let table = app.api.engines.borrow();
+    let mut named = BTreeMap::new();
+    for (id, result) in answers {
+        let name = table.get(&id).map(|status| status.name.clone());
+        let mut name = name.unwrap_or_else(|| id.to_string());
+        if named.contains_key(&name) {
+            name = format!("{name} ({id})");
+        }
+        named.insert(name.clone(), engine_answer(&id, name, result));
+    }
+    named
+}
+
+fn engine_answer(id: &EngineId, engine_name: String, result: EngineResult) -> EngineAnswer {
+    let EngineResult {
+        verdict, versions, ..
+    } = result;
+    EngineAnswer {
+        category: verdict.category(),
+        engine_name,
+        engine_version: versions.engine,
+        engine_update: versions.signatures_date,
+        method: "blacklist",
+        result: verdict.name().map(ToString::to_string),
+        engine_id: id.to_string(),
+        duration_ms: result.duration_ms,
+        signature_set: versions.signature_set.map(|set| set.0),
+        reason: verdict.reason().map(str::to_owned),
+    }
+}

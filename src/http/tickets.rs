@@ -1,0 +1,170 @@
+//! URLs that work by themselves for an hour: one upload, or downloads of one blob.
+//!
+//! The URL holds 256 random bits and the store only their digest, so that
+//! neither a log nor a backup opens anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use sha2::Digest;
+
+use super::analyses::AnalysisDescriptor;
+use super::auth::{Caller, admit};
+use super::envelope::{Answer, Base};
+use super::error::{ApiError, ErrorBody};
+use super::files::opened;
+use super::{App, download, files, now, random, upload};
+use crate::model::{Sha256, Timestamp};
+use crate::store::{Change, KEYS, StoreError, TICKETS, TicketRow};
+
+const LIFETIME: Duration = Duration::from_secs(3600);
+/// Old tickets looked at for each new one: more than one, so that they never pile up.
+const SWEEP: usize = 8;
+
+/// Makes a URL that takes one file, also one too large for `POST /files`.
+#[utoipa::path(
+    get, path = "/api/v3/files/upload_url", tag = "files",
+    responses((status = 200, body = Answer<String>, description = "Works once, for an hour"))
+)]
+pub async fn upload_url(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    base: Base,
+) -> Result<Json<Answer<String>>, ApiError> {
+    let ticket = TicketRow::Upload {
+        key: caller.0.id,
+        expires_at: now().after(LIFETIME),
+    };
+    let secret = issue(&app, ticket).await?;
+    let data = base.url(&format!("/acquit/uploads/{secret}"));
+    Ok(Json(Answer { data }))
+}
+
+/// Takes the one file an upload URL is for.
+#[utoipa::path(
+    post, path = "/api/v3/acquit/uploads/{secret}", tag = "files",
+    params(("secret" = String, Path, description = "From `GET /files/upload_url`")),
+    request_body(content = files::UploadForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, body = Answer<AnalysisDescriptor>),
+        (status = 404, body = ErrorBody, description = "Used already, expired, or never given"),
+    ),
+    security(())
+)]
+pub async fn use_upload_url(
+    State(app): State<Arc<App>>,
+    Path(secret): Path<String>,
+    base: Base,
+    request: Request,
+) -> Result<Json<Answer<AnalysisDescriptor>>, ApiError> {
+    let limit_bytes = app.api.config.http.upload_mb << 20;
+    upload::check_length(request.headers(), limit_bytes)?;
+    redeem_upload(&app, &secret).await?;
+    let (analysis, _) = upload::receive(&app, request, limit_bytes).await?;
+    Ok(opened(&analysis, &base))
+}
+
+/// Makes a URL to download a file from.
+#[utoipa::path(
+    get, path = "/api/v3/files/{id}/download_url", tag = "files",
+    params(("id" = String, Path, description = "SHA-256, SHA-1 or MD5")),
+    responses((status = 200, body = Answer<String>, description = "Works for an hour"))
+)]
+pub async fn download_url(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    base: Base,
+) -> Result<Json<Answer<String>>, ApiError> {
+    let blob = files::find(&app, &id)?;
+    let ticket = TicketRow::Download {
+        sha256: blob.digests.sha256,
+        expires_at: now().after(LIFETIME),
+    };
+    let secret = issue(&app, ticket).await?;
+    let data = base.url(&format!("/acquit/downloads/{secret}"));
+    Ok(Json(Answer { data }))
+}
+
+/// Sends the file a download URL is for.
+#[utoipa::path(
+    get, path = "/api/v3/acquit/downloads/{secret}", tag = "files",
+    params(("secret" = String, Path, description = "From `GET /files/{id}/download_url`")),
+    responses(
+        (status = 200, content_type = "application/octet-stream", description = "The bytes"),
+        (status = 206, content_type = "application/octet-stream", description = "A range of them"),
+        (status = 404, body = ErrorBody, description = "Expired, or never given"),
+    ),
+    security(())
+)]
+pub async fn use_download_url(
+    State(app): State<Arc<App>>,
+    Path(secret): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let ticket = app.api.store.get(&TICKETS, &digest(&secret))?;
+    match ticket {
+        Some(TicketRow::Download { sha256, expires_at }) if now() < expires_at => {
+            download::send(&app, sha256, &headers).await
+        }
+        Some(TicketRow::Download { .. } | TicketRow::Upload { .. }) | None => Err(gone()),
+    }
+}
+
+async fn issue(app: &App, ticket: TicketRow) -> Result<String, ApiError> {
+    let secret = hex::encode(random()?);
+    let key = digest(&secret);
+    let from: [u8; 32] = random()?;
+    let old = app
+        .api
+        .store
+        .list(&TICKETS, (&[], Some(from.as_slice())), SWEEP)?;
+    let present = now();
+    let expired = old
+        .rows
+        .into_iter()
+        .filter(move |(_, t)| expiry(t) <= present);
+    let write = move |change: &mut Change<'_>| {
+        expired.for_each(|(key, _)| change.remove(&TICKETS, &key));
+        change.put(&TICKETS, &key, &ticket)
+    };
+    app.api.store.write(write).await?;
+    Ok(secret)
+}
+
+/// Takes an upload ticket out of the store: of two who come with it, one gets it.
+async fn redeem_upload(app: &App, secret: &str) -> Result<(), ApiError> {
+    let ticket_key = digest(secret);
+    let present = now();
+    let take = move |change: &mut Change<'_>| -> Result<_, StoreError> {
+        let Some(TicketRow::Upload { key, expires_at }) = change.get(&TICKETS, &ticket_key)? else {
+            return Ok(None);
+        };
+        change.remove(&TICKETS, &ticket_key);
+        let row = change.get(&KEYS, &key)?;
+        let valid = row.is_some_and(|row| row.revoked_at.is_none()) && present < expires_at;
+        Ok(valid.then_some(key))
+    };
+    let key = app.api.store.write(take).await?.ok_or_else(gone)?;
+    admit(app, &key)
+}
+
+fn gone() -> ApiError {
+    ApiError::not_found("this URL was used already, has expired or was never given")
+}
+
+fn digest(secret: &str) -> Sha256 {
+    Sha256::new(sha2::Sha256::digest(secret.as_bytes()).into())
+}
+
+const fn expiry(ticket: &TicketRow) -> Timestamp {
+    match ticket {
+        TicketRow::Upload { expires_at, .. } | TicketRow::Download { expires_at, .. } => {
+            *expires_at
+        }
+    }
+}
