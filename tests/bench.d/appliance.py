@@ -12,6 +12,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+# Whom the daemon becomes: somebody every machine has.
+USER = "nobody"
+
 
 class Appliance:
     """`acquit serve` on a port and a data directory of its own."""
@@ -28,6 +31,9 @@ class Appliance:
         """Writes the configuration: the shipped one with other places."""
         self.directory.mkdir(parents=True, exist_ok=True)
         os.chmod(self.directory, 0o755)
+        data = self.directory / "data"
+        data.mkdir(mode=0o700)
+        shutil.chown(data, USER)
         text = (self.root / "config/acquit.toml").read_text()
         for key, value in {
             "listen": f"127.0.0.1:{self.port}",
@@ -36,6 +42,7 @@ class Appliance:
             "containers": str(self.root / "containers"),
             "runner": str(runner),
             "disabled": disabled,
+            "user": USER,
             "requests_per_minute": 0,
         }.items():
             text, found = re.subn(f"(?m)^{key} = .*$", f"{key} = {json.dumps(value)}", text)
@@ -46,8 +53,10 @@ class Appliance:
         return [str(self.program), "--config", str(self.config), *arguments]
 
     def make_key(self):
-        subprocess.run(self.command("keys", "init"), check=True, stdout=subprocess.DEVNULL)
-        self.key = (self.directory / "admin.key").read_text().strip()
+        key = self.directory / "admin.key"
+        command = self.command("keys", "init", "--out", str(key))
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        self.key = key.read_text().strip()
 
     def start(self):
         """Starts the daemon and returns the seconds until it was ready."""
@@ -107,26 +116,26 @@ class Appliance:
     def connect(self):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
 
-    def request(self, method, path, connection=None):
+    def request(self, method, path, connection=None, body=None):
         own = connection or self.connect()
         try:
-            own.request(method, path, headers={"x-apikey": self.key or ""})
+            own.request(method, path, json.dumps(body) if body else None, {"x-apikey": self.key or ""})
             answer = own.getresponse()
             return answer.status, answer.read()
         finally:
             if connection is None:
                 own.close()
 
-    def call(self, method, path, connection=None):
-        status, body = self.request(method, path, connection)
+    def call(self, method, path, connection=None, body=None):
+        status, answer = self.request(method, path, connection, body)
         if status != 200:
-            raise SystemExit(f"{method} {path} answered {status}: {body[:300]!r}")
-        return json.loads(body)["data"]
+            raise SystemExit(f"{method} {path} answered {status}: {answer[:300]!r}")
+        return json.loads(answer)["data"]
 
     def engines(self):
         """The status of every engine, by id."""
         rows = self.call("GET", "/api/v3/acquit/engines")
-        return {row["id"]: row.get("attributes", row) for row in rows}
+        return {row["id"]: row["attributes"] for row in rows}
 
     def upload(self, path):
         """Uploads a file by the way its size asks for; returns the analysis' id."""
@@ -167,12 +176,13 @@ class Appliance:
 
     def rescan(self, engine):
         """Asks for the nightly work of one engine over everything, done again."""
-        self.call("POST", f"/api/v3/acquit/rescan?engine={engine}&force=true")
+        self.call("POST", "/api/v3/acquit/rescan", body={"engine": engine, "reuse": "never"})
 
-    def wait_until_idle(self, engine=None):
-        while True:
-            rows = self.engines()
-            chosen = [rows[engine]] if engine else rows.values()
-            if not any(row["queued_interactive"] + row["queued_nightly"] + row["running"] for row in chosen):
-                return
+    def jobs_done(self, engine):
+        """Jobs answered and jobs failed since the daemon started."""
+        coverage = self.engines()[engine]["coverage"]
+        return coverage["answered"], coverage["failed"]
+
+    def wait_until_idle(self):
+        while any(sum(row["queue"].values()) for row in self.engines().values()):
             time.sleep(0.02)

@@ -21,7 +21,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("flow", &["model", "config", "metrics", "system", "store", "engine"]),
     (
         "nightly",
-        &["model", "config", "metrics", "store", "engine", "flow"],
+        &[
+            "model", "config", "metrics", "system", "store", "engine", "flow",
+        ],
     ),
     (
         "http",

@@ -246,12 +246,12 @@ build_daemon() {
 build_runner() {
     cd "$SOURCE" || return
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked -p acquit-runner --profile runner \
-        --target "$(host_triple)" --target-dir "$BUILD_DIR/runner"
+        --target "$(host_triple)" --target-dir "$BUILD_DIR"
 }
 
 host_triple() { rustc -vV | sed -n 's/^host: //p'; }
 
-runner_path() { echo "$BUILD_DIR/runner/$(host_triple)/runner/acquit-runner"; }
+runner_path() { echo "$BUILD_DIR/$(host_triple)/runner/acquit-runner"; }
 
 build_base() {
     local arguments=()
