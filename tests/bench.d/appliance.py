@@ -183,6 +183,18 @@ class Appliance:
         coverage = self.engines()[engine]["coverage"]
         return coverage["answered"], coverage["failed"]
 
+    def wait_for_engines(self, seconds=300):
+        """Waits until every engine that is not disabled would scan."""
+        end = time.monotonic() + seconds
+        while True:
+            states = {name: row["state"] for name, row in self.engines().items() if row["state"] != "disabled"}
+            missing = [f"{name} is {state}" for name, state in states.items() if state not in ("ready", "idle")]
+            if not missing:
+                return
+            if time.monotonic() > end:
+                raise SystemExit(f"{', '.join(missing)}, see {self.log}")
+            time.sleep(0.1)
+
     def wait_until_idle(self):
         while any(sum(row["queue"].values()) for row in self.engines().values()):
             time.sleep(0.02)
