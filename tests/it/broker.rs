@@ -1,5 +1,7 @@
 //! The broker against whoever might hold the daemon's end of its socket.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
