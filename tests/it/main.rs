@@ -2,9 +2,13 @@
 
 mod broker;
 mod cli;
+mod engines;
 mod flow;
+mod http;
 mod machine;
+mod parsers;
 mod runner;
 mod sandbox;
 mod support;
+mod system;
 mod tidy;
