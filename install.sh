@@ -161,6 +161,8 @@ acquit() { "$PREFIX/bin/acquit" "$@"; }
 
 install_units() {
     local unit
+    [[ $(config_value listen) =~ ^(127\.|\[::1\]) ]] ||
+        warn "acquit.service lets no other machine in; to allow some: systemctl edit acquit, [Service] IPAddressAllow=…"
     for unit in "$SOURCE"/systemd/acquit*; do
         sed "s|/usr/local/|$PREFIX/|g" "$unit" >"$UNIT_DIR/$(basename "$unit")"
     done
@@ -171,6 +173,7 @@ start_daemon() {
     if has_systemd; then
         install_units
         systemctl enable --now acquit-broker.socket
+        systemctl try-restart acquit-broker.service
         systemctl enable acquit.service
         systemctl restart acquit.service
         say "systemd unit acquit.service, log: journalctl -u acquit"
