@@ -1,1 +1,170 @@
-//!
+//! The command line: a client of the HTTP API; only `serve` starts the daemon.
+
+mod build;
+mod check;
+mod client;
+mod doctor;
+mod engines;
+mod exit;
+mod keys;
+mod progress;
+mod proof;
+mod scan;
+mod settings;
+mod text;
+mod walk;
+mod wire;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use self::client::{Client, ClientError};
+use self::exit::{Exit, UsageError};
+use self::settings::{Connection, Settings};
+use self::text::{Paint, visible_lines};
+use crate::config::DEFAULT_PATH;
+
+/// A self-hosted VirusTotal Monitor: your software, every engine, on your own machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "acquit",
+    version,
+    about,
+    max_term_width = 100,
+    args_override_self = true
+)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    #[command(flatten)]
+    connection: Connection,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// The daemon's configuration
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    /// Set by the environment variable of that name, to anything but nothing.
+    #[arg(long, global = true, env = "NO_COLOR", hide = true)]
+    no_color: Option<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Scan files and folders with every engine and print the verdicts
+    #[command(after_help = scan::EXIT_CODES)]
+    Scan(scan::ScanArguments),
+    /// Show, build and test engines
+    #[command(subcommand)]
+    Engines(engines::EnginesCommand),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Find what is wrong with this machine and how to mend it
+    Doctor,
+    /// Check the configuration and print it with every default spelled out
+    CheckConfig {
+        /// Configuration to check instead of the one --config names
+        file: Option<PathBuf>,
+    },
+    /// Run the daemon
+    Serve,
+    /// Run the only process that talks to Docker; the daemon or systemd starts it
+    #[command(hide = true)]
+    DockerBroker(build::BrokerArguments),
+}
+
+/// What every command needs to know.
+#[derive(Debug)]
+pub struct Context {
+    connection: Connection,
+    config: PathBuf,
+    json: bool,
+    paint: Paint,
+}
+
+impl Context {
+    /// Returns a client that has the patience asked for.
+    fn client(&self) -> anyhow::Result<Client> {
+        self.client_with(Duration::from_secs(self.connection.patience))
+    }
+
+    /// Returns a client for a person who waits.
+    fn quick_client(&self) -> anyhow::Result<Client> {
+        let patience = self.connection.patience.min(3);
+        self.client_with(Duration::from_secs(patience))
+    }
+
+    fn client_with(&self, patience: Duration) -> anyhow::Result<Client> {
+        Client::new(&Settings::resolve(&self.connection)?, patience)
+    }
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let is_scan = matches!(arguments.command, Command::Scan(_));
+    match dispatch(arguments) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("acquit: {}", visible_lines(&format!("{error:#}")));
+            let advice = error.downcast_ref().and_then(ClientError::advice);
+            if let Some(advice) = advice {
+                eprintln!("acquit: hint: {advice}");
+            }
+            // A scan that could not be made must not read as one that detected something.
+            match (error.is::<UsageError>(), is_scan) {
+                (true, _) => Exit::Usage.into(),
+                (false, true) => Exit::Incomplete.into(),
+                (false, false) => Exit::Found.into(),
+            }
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
+    let Global {
+        connection,
+        json,
+        config,
+        no_color,
+    } = arguments.global;
+    let context = Context {
+        connection,
+        config,
+        json,
+        paint: Paint::stdout(no_color.is_some_and(|value| !value.is_empty())),
+    };
+    match arguments.command {
+        Command::Scan(scan) => block_on(scan::run(&context, scan)),
+        Command::Engines(command) => engines::run(&context, command),
+        Command::Keys(command) => keys::run(&context, command),
+        Command::Doctor => block_on(doctor::run(&context)),
+        Command::CheckConfig { file } => check::config(&context, file),
+        Command::Serve => crate::daemon::serve(&context.config).map(|()| Exit::Fine),
+        Command::DockerBroker(broker) => build::broker(&context, &broker),
+    }
+}
+
+fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(command);
+    // A thread that still walks a slow disk is not waited for.
+    runtime.shutdown_background();
+    done
+}

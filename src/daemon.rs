@@ -4,7 +4,7 @@
 //! so every job waits again; staging is swept; containers of ours are taken
 //! over where they are still what would be made today, and removed where not.
 
-mod fleet;
+pub mod fleet;
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@
 //! not lost.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
@@ -83,6 +84,9 @@ impl Reaper {
         let child = command.spawn()?;
         children.exits.insert(pid_of(&child), tell);
         drop(children);
+        // When memory runs out the kernel is to take it and its descendants before the runner,
+        // which has to tell of it.
+        let _ = fs::write(format!("/proc/{}/oom_score_adj", child.id()), "1000");
         self.started.notify_one();
         Ok(Started { child, exit, mark })
     }

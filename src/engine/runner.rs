@@ -19,3 +19,6 @@ mod wire;
 
 pub use port::RunnerPort;
 pub use session::{DialError, Exec, Finished, Session, SessionLost};
+
+#[cfg(test)]
+mod tests;

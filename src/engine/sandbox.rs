@@ -72,7 +72,7 @@ pub struct Start {
 
 /// What the broker answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
+#[serde(tag = "answer", content = "value", rename_all = "snake_case")]
 pub enum Answer {
     /// To [`Verb::Info`].
     Info(DockerInfo),

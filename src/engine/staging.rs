@@ -153,8 +153,8 @@ fn remove(path: &Path) -> io::Result<()> {
 pub fn write_sentinel(path: &Path) -> io::Result<()> {
     let text = [
         r"X5O!P%@AP[4\PZX54(P^)7CC)7}$",
-        "EICAR-STANDARD-ANTI",
-        "VIRUS-TEST-FILE!$H+H*",
+        "EICAR-STANDARD",
+        "ANTIVIRUS-TEST-FILE!$H+H*",
     ];
     if fs::read(path).is_ok_and(|bytes| bytes == text_of(&text)) {
         return Ok(());

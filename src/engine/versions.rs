@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regex::Regex;
+use regex::RegexBuilder;
 
 use super::clamd;
 use super::manifest::Manifest;
@@ -69,7 +69,9 @@ pub async fn of_clamd(manifest: &Manifest, session: Session) -> Result<EngineVer
 }
 
 fn parse(pattern: &str, text: &str) -> Result<EngineVersions, String> {
-    let regex = Regex::new(pattern).map_err(|error| error.to_string())?;
+    // A pattern is written for the one line that has the version.
+    let regex = RegexBuilder::new(pattern).multi_line(true).build();
+    let regex = regex.map_err(|error| error.to_string())?;
     let seen: String = text.chars().take(200).collect();
     let found = regex
         .captures(text)

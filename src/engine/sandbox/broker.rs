@@ -84,7 +84,8 @@ pub async fn serve(host: Arc<Host>, stream: UnixStream) {
     let mut writing = JoinSet::new();
     writing.spawn(async move {
         while let Some(response) = queue.recv().await {
-            if frame::write(&mut writer, &response).await.is_err() {
+            if let Err(error) = frame::write(&mut writer, &response).await {
+                warn!("Cannot answer: {error}");
                 break;
             }
         }
@@ -125,13 +126,8 @@ struct Asked {
 
 impl Asked {
     async fn answer(self, request: Request) {
-        let answer = match self.carry_out(request.verb).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.host.docker.note(&error);
-                Answer::Failed(error)
-            }
-        };
+        let answer = self.carry_out(request.verb).await;
+        let answer = answer.unwrap_or_else(Answer::Failed);
         let id = self.id;
         // Nobody waits for it if the connection is gone.
         let _ = self.answers.send(Response { id, answer }).await;

@@ -99,7 +99,7 @@ impl Engine {
     }
 
     /// Remembers that the connection is no good, if that is what the error says.
-    pub fn note(&self, error: &SandboxError) {
+    fn note(&self, error: &SandboxError) {
         if let SandboxError::Unreachable { reason } = error {
             *self.state() = State::Down {
                 since: Instant::now(),

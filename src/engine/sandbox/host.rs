@@ -152,12 +152,12 @@ impl Host {
     /// Refuses an engine without one, or with one that is wrong.
     pub fn manifest(&self, engine: &EngineId) -> Result<Manifest, SandboxError> {
         let file = format!("{engine}.toml");
-        for directory in self.config.engines.manifests.iter().rev() {
-            let path = directory.join(&file);
-            match std::fs::read_to_string(&path) {
-                Ok(text) => return parse_manifest(engine, &path, &text),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return refuse(format!("cannot read {}: {error}", path.display())),
+        let directories = self.config.engines.manifests.iter().rev();
+        for path in directories.map(|directory| directory.join(&file)) {
+            if path.exists() {
+                let loaded = Manifest::load(&path);
+                let says = |problems| format!("{}: {problems}", path.display());
+                return loaded.or_else(|problems| refuse(says(problems)));
             }
         }
         refuse(format!("there is no engine {engine}"))
@@ -175,7 +175,7 @@ impl Host {
         let staging = self.data_dir.staging(&start.engine)?;
         let signatures = self.signatures(&manifest, start.signature_set.as_ref())?;
         let mut plan = self.place(manifest, &start.generation).await?;
-        plan.placement.staging = Some(staging.path.clone());
+        plan.placement.staging = staging.path.clone();
         plan.sources.push(staging);
         if let Some((set, source)) = signatures {
             plan.placement.signatures = Some((set, source.path.clone()));
@@ -201,7 +201,8 @@ impl Host {
             machine_cpus: cpus,
             runner: runner.path.clone(),
             socket_dir: socket_dir.path.clone(),
-            staging: None,
+            // Until it is known, a directory without files.
+            staging: socket_dir.path.clone(),
             signatures: None,
         };
         Ok(Plan {
@@ -293,7 +294,10 @@ impl Host {
     }
 
     /// Starts a created container and compares what it sees with what it was to see.
-    async fn begin(&self, id: &str, sources: &[Source]) -> Result<(), SandboxError> {
+    ///
+    /// # Errors
+    /// Refuses a source that was exchanged, and passes on Docker's words.
+    pub async fn begin(&self, id: &str, sources: &[Source]) -> Result<(), SandboxError> {
         let docker = self.docker.connection().await?.docker;
         let start = docker.start_container(id, None);
         self.docker.call("start a container", start).await?;
@@ -406,17 +410,6 @@ pub fn image_state(image: &ImageInspect) -> ImageState {
 pub fn refuse<T>(reason: impl Into<String>) -> Result<T, SandboxError> {
     let reason = reason.into();
     Err(SandboxError::Refused { reason })
-}
-
-fn parse_manifest(engine: &EngineId, path: &Path, text: &str) -> Result<Manifest, SandboxError> {
-    let manifest: Manifest = match toml::from_str(text) {
-        Ok(manifest) => manifest,
-        Err(error) => return refuse(format!("{}: {error}", path.display())),
-    };
-    if manifest.id != *engine {
-        return refuse(format!("{} is of engine {}", path.display(), manifest.id));
-    }
-    Ok(manifest)
 }
 
 /// Lets an answer of Docker that is an error through as a value, so that its code can be read.

@@ -40,6 +40,8 @@ pub const LABEL_SIGNATURE_SET: &str = "acquit.signature_set";
 pub const PROBE_MEMORY_MB: u64 = 64;
 /// Mebibytes under `/tmp` of the probe.
 pub const PROBE_TMP_MB: u64 = 16;
+/// Most processes the probe may have; each that it tries takes memory.
+pub const PROBE_PIDS: u32 = 64;
 
 /// System calls an engine may make; everything else answers "operation not permitted".
 const SECCOMP: &str = include_str!("seccomp.json");
@@ -76,8 +78,8 @@ pub struct Placement {
     pub runner: PathBuf,
     /// Directory of the socket the runner dials.
     pub socket_dir: PathBuf,
-    /// Directory of the staged files; a probe has none.
-    pub staging: Option<PathBuf>,
+    /// Directory of the staged files.
+    pub staging: PathBuf,
     /// The signature set and its directory.
     pub signatures: Option<(SignatureSetId, PathBuf)>,
 }
@@ -115,6 +117,7 @@ pub fn probe_container(
     let mut small = manifest.clone();
     small.limits.memory_mb = PROBE_MEMORY_MB;
     small.limits.tmp_mb = PROBE_TMP_MB;
+    small.limits.pids = small.limits.pids.min(PROBE_PIDS);
     let command = [
         "--probe".to_owned(),
         "--pids".to_owned(),
@@ -122,12 +125,15 @@ pub fn probe_container(
         "--memory-mb".to_owned(),
         PROBE_MEMORY_MB.to_string(),
     ];
-    let alone = Placement {
-        staging: None,
-        signatures: None,
+    // The socket's directory stands in for the others: the mounts are what is tried.
+    let stand_in = || placement.socket_dir.clone();
+    let none = SignatureSetId(String::new());
+    let empty = Placement {
+        staging: stand_in(),
+        signatures: small.signatures.as_ref().map(|_| (none, stand_in())),
         ..placement.clone()
     };
-    container(&small, &alone, command.to_vec())
+    container(&small, &empty, command.to_vec())
 }
 
 /// Returns the name of a container.
@@ -220,10 +226,8 @@ fn mounts(manifest: &Manifest, placement: &Placement) -> Result<Vec<Mount>, Sand
     let mut mounts = vec![
         read_only(&placement.runner, Path::new(RUNNER_PATH))?,
         read_only(&placement.socket_dir, Path::new(SOCKET_DIR))?,
+        read_only(&placement.staging, Path::new(SCAN_DIR))?,
     ];
-    if let Some(staging) = &placement.staging {
-        mounts.push(read_only(staging, Path::new(SCAN_DIR))?);
-    }
     if let (Some((_, directory)), Some(signatures)) = (&placement.signatures, &manifest.signatures)
     {
         check_target(&signatures.path)?;
@@ -300,9 +304,10 @@ fn ulimits(limits: &Limits) -> Result<Vec<ResourcesUlimits>, SandboxError> {
     ])
 }
 
+/// Owned by the engine's user, because runc gives it the mode of the image's directory.
 fn tmp(limits: &Limits) -> String {
     let size = limits.tmp_mb;
-    format!("rw,noexec,nosuid,nodev,size={size}m,mode=1777")
+    format!("rw,noexec,nosuid,nodev,size={size}m,mode=1777,uid=65534,gid=65534")
 }
 
 /// The profile without its layout.
@@ -364,3 +369,6 @@ fn text(path: &Path) -> Result<String, SandboxError> {
 fn refuse(reason: String) -> SandboxError {
     SandboxError::Refused { reason }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! Progress bars: on standard error, on a terminal, and only there.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+const BYTES: &str = "{spinner} uploaded {bar:30} {bytes} of {total_bytes} ({binary_bytes_per_sec})";
+const FILES: &str = "{spinner} analyzed {bar:30} {pos} of {len} files, {elapsed}";
+
+/// The two bars of a scan.
+#[derive(Debug)]
+pub struct Progress {
+    bars: MultiProgress,
+    bytes: ProgressBar,
+    files: ProgressBar,
+}
+
+impl Progress {
+    /// Shows both bars, empty.
+    pub fn new() -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let bytes = bars.add(bar(BYTES));
+        let files = bars.add(bar(FILES));
+        Self { bars, bytes, files }
+    }
+
+    /// Counts a file in.
+    pub fn found(&self, size: u64) {
+        self.bytes.inc_length(size);
+        self.files.inc_length(1);
+    }
+
+    /// Counts a file as done.
+    pub fn done(&self) {
+        self.files.inc(1);
+    }
+
+    /// Returns the bar of bytes sent.
+    pub fn bytes(&self) -> ProgressBar {
+        self.bytes.clone()
+    }
+
+    /// Takes both bars off the terminal.
+    pub fn clear(&self) {
+        self.bytes.finish_and_clear();
+        self.files.finish_and_clear();
+        // A terminal that went away is not worth an error.
+        let _ = self.bars.clear();
+    }
+}
+
+fn bar(template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,273 @@
+//! What the server sends, as far as the command line reads it.
+//!
+//! Unknown keys are ignored, so that an older client keeps working.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::text::visible;
+use crate::model::{Sha256, Stats};
+
+/// An answer's outer form.
+#[derive(Debug, Deserialize)]
+pub struct Envelope<T> {
+    /// What was asked for.
+    pub data: T,
+    /// What goes with it.
+    #[serde(default)]
+    pub meta: Meta,
+}
+
+/// What goes with an answer.
+#[derive(Debug, Default, Deserialize)]
+pub struct Meta {
+    /// The file an analysis is of.
+    #[serde(default)]
+    pub file_info: Option<FileInfo>,
+    /// Where the next page of a list starts.
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+/// The file an analysis is of.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FileInfo {
+    /// Its name.
+    pub sha256: Sha256,
+}
+
+/// An object of the API.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Object<A> {
+    /// Its name.
+    pub id: String,
+    /// Its content.
+    pub attributes: A,
+}
+
+/// The name of an object just made.
+#[derive(Debug, Deserialize)]
+pub struct Descriptor {
+    /// Its name.
+    pub id: String,
+}
+
+/// An analysis.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AnalysisAttributes {
+    /// `queued`, `in-progress` or `completed`.
+    pub status: String,
+    /// What each engine answered, by its display name.
+    #[serde(default)]
+    pub results: BTreeMap<String, ResultAttributes>,
+    /// Engines that answered and engines asked, if the server says so.
+    #[serde(default)]
+    pub coverage: Option<ServerCoverage>,
+}
+
+/// Engines that answered and engines asked.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct ServerCoverage {
+    /// Engines asked.
+    #[serde(alias = "engines")]
+    pub enabled: u32,
+}
+
+/// One engine's answer.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ResultAttributes {
+    /// VirusTotal's word for it.
+    pub category: String,
+    /// The detection's name.
+    #[serde(default)]
+    pub result: Option<String>,
+    /// Why there is no verdict on the content.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// One engine's detection of one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Detection {
+    /// The engine's display name.
+    pub engine: String,
+    /// `malicious` or `suspicious`.
+    pub category: String,
+    /// The engine's own name for it.
+    pub name: String,
+}
+
+/// One engine that gave no answer, or none on the content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unanswered {
+    /// The engine's display name.
+    pub engine: String,
+    /// `timeout`, `failure`, or what else kept it from answering.
+    pub category: String,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
+/// How many of the engines asked answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// Engines that answered.
+    pub answered: u32,
+    /// Engines asked.
+    pub engines: u32,
+}
+
+/// Everything an analysis says of its file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Answers {
+    /// Answers by category.
+    pub stats: Stats,
+    /// How many answered.
+    pub coverage: Coverage,
+    /// Who detects what.
+    pub detections: Vec<Detection>,
+    /// Who did not answer and why.
+    pub unanswered: Vec<Unanswered>,
+    /// Who cannot look into such files and why.
+    pub unsupported: Vec<Unanswered>,
+}
+
+impl Answers {
+    /// Reads what the engines answered.
+    ///
+    /// `asked` are the engines that were to answer. One that is not among the
+    /// results did not answer, and a category this client does not know is no
+    /// answer either: neither may count as nothing detected.
+    pub fn read(analysis: &AnalysisAttributes, asked: &[String]) -> Self {
+        let mut answers = Self::default();
+        for (engine, result) in &analysis.results {
+            answers.add(visible(engine), result);
+        }
+        for engine in asked
+            .iter()
+            .filter(|id| !analysis.results.contains_key(*id))
+        {
+            answers.miss(visible(engine), "it has not answered");
+        }
+        let known = answers.coverage.engines;
+        let claimed = analysis.coverage.map_or(0, |coverage| coverage.enabled);
+        for _ in known..claimed {
+            answers.miss("an engine".to_owned(), "the server does not say which");
+        }
+        answers
+    }
+
+    fn add(&mut self, engine: String, result: &ResultAttributes) {
+        let category = visible(&result.category);
+        self.count(&category);
+        match category.as_str() {
+            "undetected" | "harmless" => {}
+            "malicious" | "suspicious" => {
+                let name = given(result.result.as_deref(), "(no name)");
+                self.detections.push(Detection {
+                    engine,
+                    category,
+                    name,
+                });
+            }
+            other => {
+                let usual = match other {
+                    "timeout" | "confirmed-timeout" => "it took too long",
+                    "failure" | "type-unsupported" => "no reason given",
+                    _ => "this client does not know the category",
+                };
+                let list = match other {
+                    "type-unsupported" => &mut self.unsupported,
+                    _ => &mut self.unanswered,
+                };
+                list.push(Unanswered {
+                    engine,
+                    reason: given(result.reason.as_deref(), usual),
+                    category,
+                });
+            }
+        }
+    }
+
+    fn count(&mut self, category: &str) {
+        let (count, answered) = match category {
+            "malicious" => (&mut self.stats.malicious, true),
+            "suspicious" => (&mut self.stats.suspicious, true),
+            "undetected" | "harmless" => (&mut self.stats.undetected, true),
+            "type-unsupported" => (&mut self.stats.type_unsupported, true),
+            "timeout" | "confirmed-timeout" => (&mut self.stats.timeout, false),
+            _ => (&mut self.stats.failure, false),
+        };
+        *count += 1;
+        self.coverage.engines += 1;
+        self.coverage.answered += u32::from(answered);
+    }
+
+    fn miss(&mut self, engine: String, reason: &str) {
+        self.coverage.engines += 1;
+        self.unanswered.push(Unanswered {
+            engine,
+            category: "missing".to_owned(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Tells whether every engine answered and at least one looked into the file.
+    pub const fn is_complete(&self) -> bool {
+        let stats = &self.stats;
+        let looked = stats.malicious + stats.suspicious + stats.undetected;
+        self.coverage.answered == self.coverage.engines && looked > 0 && self.unanswered.is_empty()
+    }
+}
+
+/// Returns the engine's or server's text made visible, or the usual one if it said nothing.
+fn given(text: Option<&str>, usual: &str) -> String {
+    match text {
+        Some(text) if !text.trim().is_empty() => visible(text),
+        _ => usual.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(results: serde_json::Value, asked: &[&str]) -> Answers {
+        let analysis = json!({ "status": "completed", "results": results });
+        let asked: Vec<String> = asked.iter().map(|&name| name.to_owned()).collect();
+        Answers::read(&serde_json::from_value(analysis).unwrap(), &asked)
+    }
+
+    #[test]
+    fn detection_without_a_name_is_a_detection() {
+        let answers = read(
+            json!({ "A": { "category": "malicious", "result": "" } }),
+            &[],
+        );
+        assert_eq!(answers.detections[0].name, "(no name)");
+    }
+
+    #[test]
+    fn unknown_category_is_no_answer() {
+        let answers = read(json!({ "A": { "category": "fine" } }), &[]);
+        assert!(!answers.is_complete());
+        assert_eq!(answers.coverage.engines, 1);
+    }
+
+    #[test]
+    fn engine_that_is_missing_did_not_answer() {
+        let answers = read(json!({ "A": { "category": "undetected" } }), &["A", "B"]);
+        assert!(!answers.is_complete());
+        assert_eq!(answers.unanswered[0].engine, "B");
+    }
+
+    #[test]
+    fn file_nobody_can_look_into_is_not_complete() {
+        let unsupported = json!({ "A": { "category": "type-unsupported" } });
+        assert!(!read(unsupported, &["A"]).is_complete());
+        assert!(!read(json!({}), &[]).is_complete());
+    }
+}

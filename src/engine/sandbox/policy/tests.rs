@@ -1,0 +1,195 @@
+//! The requests as snapshots: whoever loosens the sandbox changes these files.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::*;
+
+const COMMAND: &str = r#"
+id = "yara"
+name = "YARA"
+vendor = "VirusTotal"
+description = "Rules"
+[run]
+transport = "command"
+command = ["yara", "/rules.yar", "{files}"]
+slots = 2
+env = { "ACQUIT_GENERATION" = "stolen", "LANG" = "C.UTF-8" }
+"#;
+const CLAMD: &str = r#"
+id = "clamav"
+name = "ClamAV"
+vendor = "Cisco Talos"
+description = "Malware"
+[run]
+transport = "clamd"
+daemon = ["clamd", "--foreground"]
+socket = "/tmp/clamd.sock"
+[limits]
+memory_mb = 2048
+cpus = 1.5
+tmp_mb = 512
+[signatures]
+seed = "signatures"
+path = "/var/lib/clamav"
+"#;
+const PARSE: &str = "
+[parse.exit]
+complete = [0]
+[parse.proof]
+rule = \"per-file\"
+[[parse.lines]]
+pattern = '^(?<path>/\\S+): OK$'
+means = \"undetected\"
+";
+
+fn manifest(text: &str) -> Manifest {
+    toml::from_str(&format!("{text}{PARSE}")).unwrap()
+}
+
+fn placement() -> Placement {
+    let set = SignatureSetId("0011223344556677".to_owned());
+    Placement {
+        instance: "00112233445566778899aabbccddeeff".to_owned(),
+        generation: "0123456789abcdef".to_owned(),
+        image: "sha256:00".to_owned(),
+        machine_cpus: 2.0,
+        runner: PathBuf::from("/usr/local/lib/acquit/acquit-runner"),
+        socket_dir: PathBuf::from("/var/lib/acquit/runners/x"),
+        staging: PathBuf::from("/var/lib/acquit/staging/x"),
+        signatures: Some((
+            set,
+            PathBuf::from("/var/lib/acquit/signatures/x/0011223344556677"),
+        )),
+    }
+}
+
+/// Returns a request as it goes over the wire, the seccomp profile by its digest.
+fn wire(request: &ContainerCreateBody) -> String {
+    let mut value = serde_json::to_value(request).unwrap();
+    let profile = &mut value["HostConfig"]["SecurityOpt"][1];
+    let digest = Sha256::digest(profile.as_str().unwrap());
+    *profile = Value::from(format!("seccomp={}", hex::encode(&digest[..8])));
+    serde_json::to_string_pretty(&value).unwrap()
+}
+
+fn check(name: &str, request: &ContainerCreateBody) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../../../../tests/fixtures/sandbox");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, wire(request)));
+}
+
+#[test]
+fn request_of_a_command_engine() {
+    let request = scan_container(&manifest(COMMAND), &placement()).unwrap();
+    check("command", &request);
+}
+
+#[test]
+fn request_of_a_clamd_engine() {
+    let request = scan_container(&manifest(CLAMD), &placement()).unwrap();
+    check("clamd", &request);
+}
+
+#[test]
+fn request_of_the_probe() {
+    let request = probe_container(&manifest(CLAMD), &placement()).unwrap();
+    check("probe", &request);
+}
+
+#[test]
+fn the_spec_is_the_same_for_every_generation_and_for_nothing_else() {
+    let manifest = manifest(CLAMD);
+    let first = spec(&manifest, &placement()).unwrap();
+    let mut other = placement();
+    other.generation = "fedcba9876543210".to_owned();
+    assert_eq!(spec(&manifest, &other).unwrap(), first);
+    let request = scan_container(&manifest, &placement()).unwrap();
+    assert_eq!(request.labels.unwrap()[LABEL_SPEC], first);
+
+    other.image = "sha256:11".to_owned();
+    assert_ne!(spec(&manifest, &other).unwrap(), first);
+    let mut more = manifest.clone();
+    more.limits.pids += 1;
+    assert_ne!(spec(&more, &placement()).unwrap(), first);
+}
+
+#[test]
+fn no_manifest_can_loosen_the_sandbox() {
+    let plain = scan_container(&manifest(COMMAND), &placement()).unwrap();
+    let env = plain.env.unwrap();
+    let generation: Vec<_> = env.iter().filter(|it| it.starts_with("ACQUIT_")).collect();
+    assert_eq!(generation, ["ACQUIT_GENERATION=0123456789abcdef"]);
+    for path in [
+        "/",
+        "relative",
+        "/proc/x",
+        "/scan",
+        "/scan/x",
+        "/a/../proc",
+        "/dev",
+        "/run",
+    ] {
+        let mut manifest = manifest(CLAMD);
+        manifest.signatures.as_mut().unwrap().path = PathBuf::from(path);
+        assert!(scan_container(&manifest, &placement()).is_err(), "{path}");
+    }
+}
+
+#[test]
+fn limits_out_of_range_are_refused() {
+    let check = |change: fn(&mut Limits)| {
+        let mut manifest = manifest(COMMAND);
+        change(&mut manifest.limits);
+        let refused = scan_container(&manifest, &placement());
+        assert!(refused.is_err(), "{:?}", manifest.limits);
+    };
+    check(|it| it.memory_mb = 0);
+    check(|it| it.memory_mb = u64::MAX);
+    check(|it| it.cpus = 0.0);
+    check(|it| it.cpus = f64::NAN);
+    check(|it| it.cpus = -1.0);
+    check(|it| it.pids = 0);
+    check(|it| it.tmp_mb = 0);
+    check(|it| it.tmp_mb = it.memory_mb);
+    check(|it| it.open_files = 0);
+}
+
+#[test]
+fn a_small_machine_promises_what_it_has() {
+    let mut small = placement();
+    small.machine_cpus = 1.0;
+    let request = scan_container(&manifest(CLAMD), &small).unwrap();
+    assert_eq!(request.host_config.unwrap().nano_cpus, Some(1_000_000_000));
+}
+
+#[test]
+fn the_profile_lets_no_family_but_unix_be_opened() {
+    let profile: Value = serde_json::from_str(SECCOMP).unwrap();
+    assert_eq!(profile["defaultAction"], "SCMP_ACT_ERRNO");
+    let rules = profile["syscalls"].as_array().unwrap();
+    let socket: Vec<_> = rules
+        .iter()
+        .filter(|rule| rule["names"].as_array().unwrap().contains(&"socket".into()))
+        .collect();
+    assert_eq!(socket.len(), 1);
+    let argument = &socket[0]["args"][0];
+    assert_eq!(
+        (&argument["index"], &argument["value"]),
+        (&0.into(), &1.into())
+    );
+    for name in [
+        "io_uring_setup",
+        "memfd_create",
+        "ptrace",
+        "mount",
+        "bpf",
+        "unshare",
+        "setns",
+    ] {
+        assert!(!SECCOMP.contains(&format!("\"{name}\"")), "{name}");
+    }
+}

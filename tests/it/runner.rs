@@ -1,0 +1,11 @@
+//! The runner in a real container that holds nothing but it and a misbehaving engine.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what fails to unwrap fails its test, also in a helper"
+)]
+
+mod container;
+mod daemon;
+mod exec;
+mod measure;

@@ -1,0 +1,77 @@
+//! What several integration tests need.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// Returns the path of the static runner, built if needed.
+pub fn runner() -> PathBuf {
+    static_directory().join("acquit-runner")
+}
+
+/// Returns the path of the static program that plays a hostile engine.
+pub fn misbehave() -> PathBuf {
+    static_directory().join("examples/misbehave")
+}
+
+/// Runs a command that must succeed and returns what it printed.
+#[track_caller]
+pub fn run(command: &mut Command) -> String {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("the program is installed");
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "{command:?}: {status}: {stderr}");
+    String::from_utf8_lossy(&stdout).trim().to_owned()
+}
+
+/// Builds the runner package as it is shipped: without any library of the image.
+fn static_directory() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        let build = ["build", "--locked", "--quiet", "--package", "acquit-runner"];
+        run(Command::new(env!("CARGO"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(build)
+            .args(["--profile", "runner", "--target", &target])
+            .args(["--bins", "--examples"])
+            .env("RUSTFLAGS", "-C target-feature=+crt-static")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS"));
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
+        let directory = directory.expect("the target directory");
+        directory.join(target).join("runner")
+    })
+}
+
+/// Returns the EICAR test file, put together here so that no copy lies in the repository.
+pub fn eicar() -> Vec<u8> {
+    let parts = [
+        r"X5O!P%@AP[4\PZX54(P^)7CC)7}$",
+        "EICAR-STANDARD-",
+        "ANTIVIRUS-TEST-FILE!$H+H*",
+    ];
+    parts.concat().into_bytes()
+}
+
+/// Returns the Python that has what `tests/requirements.txt` lists, set up if needed.
+pub fn python() -> &'static Path {
+    static READY: OnceLock<PathBuf> = OnceLock::new();
+    READY.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let environment = source.join("target/tools/venv");
+        let python = environment.join("bin/python3");
+        let knows = Command::new(&python).args(["-c", "import vt"]).output();
+        if !knows.is_ok_and(|output| output.status.success()) {
+            // The system's Python, so that the environment outlives any other one.
+            let make = ["-m", "venv", "--clear"];
+            run(Command::new("/usr/bin/python3").args(make).arg(environment));
+            run(Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--requirement"])
+                .arg(source.join("tests/requirements.txt")));
+        }
+        python
+    })
+}
