@@ -28,11 +28,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Numbers below this are seconds: as milliseconds they would lie in 1973.
 const SECONDS_END: u64 = 100_000_000_000;
 
-/// An analysis as an upload answers it.
-pub type AnalysisDescriptor = Descriptor;
-/// An analysis with all that is known of it.
-pub type AnalysisObject = Object<AnalysisAttributes>;
-
 /// What is known of an analysis.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AnalysisAttributes {
@@ -51,7 +46,7 @@ pub struct AnalysisAttributes {
 /// What an analysis stands on, beside it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AnalysisAnswer {
-    data: AnalysisObject,
+    data: Object<AnalysisAttributes>,
     meta: AnalysisMeta,
 }
 
@@ -265,7 +260,11 @@ fn decode(text: &str) -> Option<(Md5, u64)> {
 ///
 /// # Errors
 /// If the store fails.
-pub fn object(app: &App, analysis: &Analysis, base: &Base) -> Result<AnalysisObject, ApiError> {
+pub fn object(
+    app: &App,
+    analysis: &Analysis,
+    base: &Base,
+) -> Result<Object<AnalysisAttributes>, ApiError> {
     let given = answers(&app.api.store, analysis)?;
     let stats = Stats::of_results(&given);
     let id = analysis.id.to_string();

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::analyses::{self, AnalysisDescriptor, AnalysisObject};
+use super::analyses::{self, AnalysisAttributes};
 use super::envelope::{
     Answer, Base, Collection, Descriptor, Links, Object, PageQuery, Paging, invalid_cursor,
 };
@@ -87,7 +87,7 @@ pub struct Votes {
     post, path = "/api/v3/files", tag = "files",
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(
-        (status = 200, body = Answer<AnalysisDescriptor>),
+        (status = 200, body = Answer<Descriptor>),
         (status = 413, body = ErrorBody, description = "Larger files go to an upload URL"),
         (status = 507, body = ErrorBody, description = "No room"),
     )
@@ -96,14 +96,14 @@ pub async fn submit(
     State(app): State<Arc<App>>,
     base: Base,
     request: Request,
-) -> Result<Json<Answer<AnalysisDescriptor>>, ApiError> {
+) -> Result<Json<Answer<Descriptor>>, ApiError> {
     let limit_bytes = app.api.config.http.direct_upload_mb << 20;
     let (analysis, _) = upload::receive(&app, request, limit_bytes).await?;
     Ok(opened(&analysis, &base))
 }
 
 /// Answers with the name of an analysis that was opened.
-pub fn opened(analysis: &Analysis, base: &Base) -> Json<Answer<AnalysisDescriptor>> {
+pub fn opened(analysis: &Analysis, base: &Base) -> Json<Answer<Descriptor>> {
     let id = analysis.id.to_string();
     let links = Some(Links {
         this: base.url(&format!("/analyses/{id}")),
@@ -144,14 +144,14 @@ pub struct AnalyseQuery {
 #[utoipa::path(
     post, path = "/api/v3/files/{id}/analyse", tag = "files",
     params(("id" = String, Path, description = "SHA-256, SHA-1 or MD5"), AnalyseQuery),
-    responses((status = 200, body = Answer<AnalysisDescriptor>), (status = 404, body = ErrorBody))
+    responses((status = 200, body = Answer<Descriptor>), (status = 404, body = ErrorBody))
 )]
 pub async fn analyse(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Query(query): Query<AnalyseQuery>,
     base: Base,
-) -> Result<Json<Answer<AnalysisDescriptor>>, ApiError> {
+) -> Result<Json<Answer<Descriptor>>, ApiError> {
     let blob = find(&app, &id)?;
     let reuse = query.reuse.as_deref().map(upload::parse_reuse);
     let submission = Submission {
@@ -170,14 +170,14 @@ pub async fn analyse(
 #[utoipa::path(
     get, path = "/api/v3/files/{id}/analyses", tag = "files",
     params(("id" = String, Path, description = "SHA-256, SHA-1 or MD5"), PageQuery),
-    responses((status = 200, body = Collection<AnalysisObject>), (status = 404, body = ErrorBody))
+    responses((status = 200, body = Collection<Object<AnalysisAttributes>>), (status = 404, body = ErrorBody))
 )]
 pub async fn analyses(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     paging: Paging,
     base: Base,
-) -> Result<Json<Collection<AnalysisObject>>, ApiError> {
+) -> Result<Json<Collection<Object<AnalysisAttributes>>>, ApiError> {
     let (blob, page) = page(&app, &id, &paging)?;
     let objects = page.rows.iter();
     let objects = objects.map(|analysis| analyses::object(&app, analysis, &base));

@@ -13,9 +13,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use sha2::Digest;
 
-use super::analyses::AnalysisDescriptor;
 use super::auth::{Caller, admit};
-use super::envelope::{Answer, Base};
+use super::envelope::{Answer, Base, Descriptor};
 use super::error::{ApiError, ErrorBody};
 use super::files::opened;
 use super::{App, download, files, now, random, upload};
@@ -51,7 +50,7 @@ pub async fn upload_url(
     params(("secret" = String, Path, description = "From `GET /files/upload_url`")),
     request_body(content = files::UploadForm, content_type = "multipart/form-data"),
     responses(
-        (status = 200, body = Answer<AnalysisDescriptor>),
+        (status = 200, body = Answer<Descriptor>),
         (status = 404, body = ErrorBody, description = "Used already, expired, or never given"),
     ),
     security(())
@@ -61,7 +60,7 @@ pub async fn use_upload_url(
     Path(secret): Path<String>,
     base: Base,
     request: Request,
-) -> Result<Json<Answer<AnalysisDescriptor>>, ApiError> {
+) -> Result<Json<Answer<Descriptor>>, ApiError> {
     let limit_bytes = app.api.config.http.upload_mb << 20;
     upload::check_length(request.headers(), limit_bytes)?;
     redeem_upload(&app, &secret).await?;

@@ -1,0 +1,10 @@
+//! The HTTP API over real sockets and a real store; only the engines are played.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
+pub mod appliance;
+mod files;
+mod keys;
+mod sockets;
+mod uploads;
+mod wire;
