@@ -1,6 +1,9 @@
 //! The command line against a small server that speaks the API's wire.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
 mod fake;
+mod real;
 
 use std::path::Path;
 
@@ -478,4 +481,65 @@ fn configuration_is_checked_to_the_column() {
     check("bad.toml")
         .code(2)
         .stderr(contains("bad.toml:2:1: unknown field `lisen`"));
+}
+
+#[test]
+fn scan_ends_at_once_when_interrupted() {
+    let fake = Fake::start(verdicts);
+    fake.pending(1_000_000);
+    let dir = folder(&[("a", "fine")]);
+    let mut scan = std::process::Command::new(env!("CARGO_BIN_EXE_acquit"))
+        .args(["scan", "--apikey", KEY, "--server", &fake.url])
+        .arg(dir.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while fake.uploads() == (0, 0) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let id = nix::unistd::Pid::from_raw(i32::try_from(scan.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(scan.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn doctor_says_how_to_mend_what_is_wrong() {
+    let dir = folder(&[("acquit.toml", "[docker]\nsocket = \"/nonexistent.sock\"\n")]);
+    let mut command = bare();
+    command
+        .args([
+            "doctor",
+            "--json",
+            "--server",
+            "http://127.0.0.1:9",
+            "--config",
+        ])
+        .arg(dir.path().join("acquit.toml"));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let check = |name: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks
+            .iter()
+            .find(|it| it["check"] == name)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(check("configuration")["level"], "ok");
+    assert_eq!(check("Docker socket")["level"], "fail");
+    assert_eq!(check("daemon")["level"], "fail");
+    let mend = check("daemon")["mend"].as_str().unwrap().to_owned();
+    assert!(mend.contains("start it"), "{mend}");
+}
+
+#[test]
+fn manifest_is_judged_to_the_line() {
+    let dir = folder(&[("x.toml", "id = \"x\"\nnmae = \"X\"\n")]);
+    bare()
+        .args(["engines", "check"])
+        .arg(dir.path().join("x.toml"))
+        .assert()
+        .code(2)
+        .stdout(is_match("x.toml:2:1: .*nmae").unwrap());
 }
