@@ -161,6 +161,8 @@ acquit() { "$PREFIX/bin/acquit" "$@"; }
 
 install_units() {
     local unit
+    [[ $(config_value listen) =~ ^(127\.|\[::1\]) ]] ||
+        warn "acquit.service lets no other machine in; to allow some: systemctl edit acquit, [Service] IPAddressAllow=…"
     for unit in "$SOURCE"/systemd/acquit*; do
         sed "s|/usr/local/|$PREFIX/|g" "$unit" >"$UNIT_DIR/$(basename "$unit")"
     done
@@ -171,6 +173,7 @@ start_daemon() {
     if has_systemd; then
         install_units
         systemctl enable --now acquit-broker.socket
+        systemctl try-restart acquit-broker.service
         systemctl enable acquit.service
         systemctl restart acquit.service
         say "systemd unit acquit.service, log: journalctl -u acquit"
@@ -190,7 +193,7 @@ stop_daemon() {
     stop_by_pid_file
 }
 
-daemon_pid() { # prints the pid if the pid file's process is really ours
+daemon_pid() { # prints the pid, unless the number has gone to another program since
     local pid
     pid=$(cat "$PID_FILE" 2>/dev/null) || return 1
     [[ -n $pid && $(cat "/proc/$pid/comm" 2>/dev/null) == acquit ]] && echo "$pid"
@@ -215,17 +218,27 @@ server_url() {
     echo "http://${listen/#\[::\]:/[::1]:}"
 }
 
-is_ready() { curl -fsS --noproxy '*' --max-time 5 "$(server_url)/readyz" >/dev/null 2>&1; }
+readiness() { curl -fsS --noproxy '*' --max-time 5 "$(server_url)/readyz" 2>/dev/null; }
+
+# Ready, and no engine is still on its way.
+is_settled() {
+    local seen
+    seen=$(readiness) && [[ ! $seen =~ \"(proving|starting)\" ]]
+}
 
 daemon_lives() {
-    if has_systemd; then systemctl is-active -q acquit.service; else daemon_pid >/dev/null; fi
+    if has_systemd; then systemctl is-active -q acquit.service; else kill -0 "$(<"$PID_FILE")" 2>/dev/null; fi
 }
 
 wait_until_ready() {
     local began=$SECONDS
-    until is_ready; do
+    until is_settled; do
         daemon_lives || { show_daemon_log && die "the daemon ended while it was starting"; }
-        ((SECONDS - began < 240)) || { show_daemon_log && die "the daemon is not ready after 240 s"; }
+        if ((SECONDS - began >= 240)); then
+            [[ -z $(readiness) ]] || break # it scans; the demonstration tells what is missing
+            show_daemon_log
+            die "the daemon is not ready after 240 s"
+        fi
         [[ ! -t 1 ]] || printf '\r       waiting for %s/readyz: %d s' "$(server_url)" $((SECONDS - began))
         sleep 1
     done

@@ -17,6 +17,7 @@ mod wire;
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -92,6 +93,7 @@ pub struct Context {
     connection: Connection,
     config: PathBuf,
     json: bool,
+    no_color: bool,
     paint: Paint,
 }
 
@@ -141,11 +143,13 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         config,
         no_color,
     } = arguments.global;
+    let no_color = no_color.is_some_and(|value| !value.is_empty());
     let context = Context {
         connection,
         config,
         json,
-        paint: Paint::stdout(no_color.is_some_and(|value| !value.is_empty())),
+        no_color,
+        paint: Paint::stdout(no_color),
     };
     match arguments.command {
         Command::Scan(scan) => block_on(scan::run(&context, scan)),
@@ -153,8 +157,14 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Keys(command) => keys::run(&context, command),
         Command::Doctor => block_on(doctor::run(&context)),
         Command::CheckConfig { file } => check::config(&context, file),
-        Command::Serve => crate::daemon::serve(&context.config).map(|()| Exit::Fine),
-        Command::DockerBroker(broker) => build::broker(&context, &broker),
+        Command::Serve => {
+            log(context.no_color);
+            crate::daemon::serve(&context.config).map(|()| Exit::Fine)
+        }
+        Command::DockerBroker(broker) => {
+            log(context.no_color);
+            build::broker(&context, &broker)
+        }
     }
 }
 
@@ -167,4 +177,17 @@ fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
     // A thread that still walks a slow disk is not waited for.
     runtime.shutdown_background();
     done
+}
+
+/// Starts the log of a process that stays, on standard error; `RUST_LOG` says how much of it.
+fn log(no_color: bool) {
+    let level = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_ansi(!no_color && std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
 }

@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -15,7 +15,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::prctl;
 use nix::sys::stat::{Mode, fstat, umask};
 use nix::unistd::{Uid, User, getgroups, setgroups, setresgid, setresuid};
 
@@ -86,32 +87,33 @@ pub fn drop_privileges(user: &str, broker: &UnixStream, docker: &Path) -> anyhow
     setgroups(&[]).context("cannot leave root's groups")?;
     setresgid(found.gid, found.gid, found.gid).context("cannot change the group")?;
     setresuid(found.uid, found.uid, found.uid).context("cannot change the user")?;
-    nix::sys::prctl::set_no_new_privs().context("cannot forbid new privileges")?;
-    // No other process of this user may read the daemon's memory, which holds private bytes.
-    nix::sys::prctl::set_dumpable(false).context("cannot forbid core dumps")?;
-    ensure_dropped(broker, docker)
+    let groups = getgroups().context("cannot read the groups")?;
+    ensure!(groups.is_empty(), "groups are left: {groups:?}");
+    ensure_no_socket_but(broker)?;
+    confine(docker)
 }
 
-/// Makes sure that this process is not root, cannot become it, and cannot reach Docker.
+/// Gives up what is left to give up, and makes sure that root and Docker are out of reach.
+///
+/// The whole of it for a daemon that was not started as root.
 ///
 /// # Errors
-/// Says what is left.
-pub fn ensure_dropped(broker: &UnixStream, docker: &Path) -> anyhow::Result<()> {
-    ensure!(!is_root(), "this is still root");
+/// Says what is still in reach.
+pub fn confine(docker: &Path) -> anyhow::Result<()> {
+    ensure!(
+        !is_root(),
+        "the daemon must not be root: it reads what strangers send"
+    );
+    prctl::set_no_new_privs().context("cannot forbid new privileges")?;
+    // No process of this user may read the daemon's memory, where private bytes are.
+    prctl::set_dumpable(false).context("cannot forbid core dumps")?;
     let root = Uid::from_raw(0);
     ensure!(setresuid(root, root, root).is_err(), "root can be had back");
-    let groups = getgroups().context("cannot read the groups")?;
-    let own = nix::unistd::getegid();
-    ensure!(
-        groups.iter().all(|group| *group == own),
-        "groups are left: {groups:?}"
-    );
     ensure_no_capability()?;
-    ensure_no_docker(docker)?;
-    ensure_no_socket_but(broker)
+    ensure_no_docker(docker)
 }
 
-/// Takes the data directory for this process alone.
+/// Takes the data directory for this process alone, and gives it an id on its first start.
 ///
 /// # Errors
 /// Names the process that has it.
@@ -130,6 +132,7 @@ pub fn lock_data_dir(data_dir: &Path) -> anyhow::Result<Lock> {
             file.set_len(0)?;
             file.rewind()?;
             writeln!(file, "{}", std::process::id())?;
+            instance(data_dir)?;
             Ok(Lock { _file: file })
         }
         Err((mut file, _)) => {
@@ -142,6 +145,33 @@ pub fn lock_data_dir(data_dir: &Path) -> anyhow::Result<Lock> {
             )
         }
     }
+}
+
+/// Returns the appliance's id, which its containers carry; made on the first start.
+///
+/// # Errors
+/// Fails if it can neither be read nor made.
+pub fn instance(data_dir: &Path) -> anyhow::Result<String> {
+    let path = data_dir.join("instance");
+    if !path.exists() {
+        make_instance(data_dir, &path)?;
+    }
+    let mut text = String::new();
+    // The directory is the daemon's, and whoever reads this may be root: no link is followed.
+    OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(&path)
+        .and_then(|file| file.take(64).read_to_string(&mut text))
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let instance = text.trim_end();
+    let legal = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+    ensure!(
+        instance.len() == 32 && instance.bytes().all(legal),
+        "{} must hold 32 hexadecimal digits; its containers carry them",
+        path.display()
+    );
+    Ok(instance.to_owned())
 }
 
 /// Waits for the signal to end: SIGTERM or SIGINT.
@@ -185,6 +215,28 @@ pub fn watchdog_interval() -> Option<Duration> {
 fn notify(state: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(false, state) {
         tracing::warn!(%error, "Cannot notify systemd");
+    }
+}
+
+/// Makes the id whole or not at all; the daemon and its broker may both try.
+fn make_instance(data_dir: &Path, path: &Path) -> anyhow::Result<()> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)
+        .map_err(|error| anyhow::anyhow!("the kernel gives no random bytes: {error}"))?;
+    let says = || format!("cannot write {}", path.display());
+    let mut file = tempfile::NamedTempFile::new_in(data_dir).with_context(says)?;
+    writeln!(file, "{}", hex::encode(random)).with_context(says)?;
+    // Made by root on a command line, it is the daemon's all the same.
+    let owner = std::fs::metadata(data_dir).with_context(says)?;
+    if is_root() {
+        fchown(file.as_file(), Some(owner.uid()), Some(owner.gid())).with_context(says)?;
+    }
+    file.as_file().sync_all().with_context(says)?;
+    match file.persist_noclobber(path) {
+        Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(error.error).with_context(says)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -235,4 +287,42 @@ fn ensure_no_socket_but(broker: &UnixStream) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_directory_is_for_one_process_and_keeps_its_id() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let lock = lock_data_dir(data_dir.path()).unwrap();
+        let id = instance(data_dir.path()).unwrap();
+        let error = lock_data_dir(data_dir.path()).unwrap_err().to_string();
+        let holder = format!("by the process {};", std::process::id());
+        assert!(error.contains(&holder), "{error}");
+        drop(lock);
+        let _lock = lock_data_dir(data_dir.path()).unwrap();
+        assert_eq!(instance(data_dir.path()).unwrap(), id);
+    }
+
+    #[test]
+    fn id_behind_a_link_or_of_another_shape_is_refused() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let path = data_dir.path().join("instance");
+        let elsewhere = data_dir.path().join("elsewhere");
+        std::fs::write(&elsewhere, "0".repeat(32)).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(instance(data_dir.path()).is_err());
+        std::fs::remove_file(&path).unwrap();
+        for text in [
+            "",
+            "0",
+            "../../../../../../../../etc/shadow",
+            "00112233445566778899AABBCCDDEEFF",
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert!(instance(data_dir.path()).is_err(), "{text}");
+        }
+    }
 }

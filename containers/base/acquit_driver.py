@@ -12,10 +12,15 @@ Nothing else reaches standard output, however much a library likes to talk.
 
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 
 TEXT_LIMIT = 300
+
+# Before any library asks where temporary files go, so that they can be removed.
+tempfile.tempdir = tempfile.mkdtemp()
 
 
 class Unsupported(Exception):
@@ -93,5 +98,7 @@ def run(examine, seconds):
         answers.flush()
     answers.write(json.dumps({"done": len(paths)}) + "\n")
     answers.flush()
+    # The container serves many batches; what a library forgot must not fill it.
+    shutil.rmtree(tempfile.tempdir, ignore_errors=True)
     # A library's thread or exit handler must not turn a finished scan around.
     os._exit(0)

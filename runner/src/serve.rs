@@ -57,6 +57,7 @@ pub fn run(settings: &Settings) -> ExitCode {
 
 fn start(settings: &Settings) -> io::Result<Option<Arc<Supervisor>>> {
     end_when_told();
+    give_memory_back();
     // What runs here has the runner's user id. It must not read the generation out of the
     // runner's environment, or it could pose as the runner.
     let _ = nix::sys::prctl::set_dumpable(false);
@@ -109,6 +110,16 @@ fn end_when_told() {
     for number in [Signal::SIGTERM, Signal::SIGINT] {
         // SAFETY: the handler calls nothing that is not async-signal-safe.
         let _ = unsafe { signal(number, SigHandler::Handler(end)) };
+    }
+}
+
+/// Keeps the C library from holding on to the memory of an output that was answered.
+fn give_memory_back() {
+    // SAFETY: mallopt is called before any other thread is started.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        // A fixed threshold: by default it grows with what was freed, up to 32 MiB.
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 64 << 10);
     }
 }
 

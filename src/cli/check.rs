@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, UsageError};
-use super::text::{emit, emit_json, visible, visible_lines};
+use super::text::{emit, emit_json, visible, visible_lines, visible_name};
 use crate::config::Config;
+use crate::engine::manifest::{self, Problem};
 
 /// Checks a configuration and prints it with every default spelled out.
 ///
@@ -69,40 +70,50 @@ pub fn manifests(context: &Context, files: &[PathBuf]) -> anyhow::Result<Exit> {
     };
     let mut problems = Vec::new();
     for file in files {
-        for problem in check_manifest(file, &containers) {
-            problems.push((file, problem));
-        }
+        let found = manifest::check(file, &containers);
+        problems.extend(found.into_iter().map(|problem| (file, problem)));
     }
     if context.json {
         let list: Vec<_> = problems
             .iter()
-            .map(|(file, problem)| json!({ "file": file, "problem": problem }))
+            .map(|(file, it)| document(file, it))
             .collect();
         emit_json(&json!({ "problems": list }))?;
     } else {
-        for (file, problem) in &problems {
-            emit(&format!("{}:{}\n", file.display(), visible_lines(problem)))?;
-        }
+        let lines: Vec<String> = problems.iter().map(|(file, it)| line(file, it)).collect();
+        emit(&lines.concat())?;
         if problems.is_empty() {
-            emit(&format!("{} fine\n", files.len()))?;
+            emit("nothing is wrong\n")?;
         }
     }
-    Ok(if problems.is_empty() {
-        Exit::Fine
-    } else {
-        Exit::Usage
+    Ok(match problems.is_empty() {
+        true => Exit::Fine,
+        false => Exit::Usage,
     })
 }
 
-fn check_manifest(file: &Path, containers: &Path) -> Vec<String> {
-    let _ = containers;
-    match std::fs::read_to_string(file) {
-        Err(error) => vec![format!(" cannot be read: {error}")],
-        Ok(text) => match toml::from_str::<crate::engine::manifest::Manifest>(&text) {
-            Ok(_) => Vec::new(),
-            Err(error) => vec![format!(" {}", error.message())],
-        },
+fn document(file: &Path, problem: &Problem) -> Value {
+    let Problem {
+        key, what, remedy, ..
+    } = problem;
+    let line = problem.place.map(|place| place.line);
+    let column = problem.place.map(|place| place.column);
+    json!({ "file": file, "line": line, "column": column, "key": key, "problem": what, "remedy": remedy })
+}
+
+fn line(file: &Path, problem: &Problem) -> String {
+    let mut text = visible_name(file.as_os_str());
+    if let Some(place) = problem.place {
+        text.push_str(&format!(":{}:{}", place.line, place.column));
     }
+    if !problem.key.is_empty() {
+        text.push_str(&format!(": {}", visible(&problem.key)));
+    }
+    text.push_str(&format!(": {}\n", visible_lines(&problem.what)));
+    if !problem.remedy.is_empty() {
+        text.push_str(&format!("    {}\n", visible_lines(&problem.remedy)));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -200,6 +200,22 @@ impl Client {
         Err(self.garbled("the list does not end"))
     }
 
+    /// Reads a page that stands outside the API's conventions: its status and its JSON, if any.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn plain(&self, path: &str) -> Result<(u16, Value), ClientError> {
+        let url = format!("{}/{path}", self.server());
+        let request = self.request(Method::GET, &url).timeout(CONNECT);
+        let response = request.send().await.map_err(|error| self.broken(&error))?;
+        let status = response.status().as_u16();
+        let body = response
+            .bytes()
+            .await
+            .map_err(|error| self.broken(&error))?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    }
+
     /// Asks once; for what must not be done twice.
     ///
     /// # Errors

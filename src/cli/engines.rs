@@ -161,21 +161,23 @@ fn document(engine: &Engine) -> Value {
 }
 
 fn row(engine: &Engine) -> Vec<String> {
-    let text = |pointer: &str| engine.text(pointer);
+    let text = |pointer: &str| engine.text(pointer).unwrap_or_else(|| "-".to_owned());
     let number = |pointer: &str| engine.attributes.pointer(pointer).and_then(Value::as_u64);
-    let queued =
-        number("/queued_interactive").unwrap_or(0) + number("/queued_nightly").unwrap_or(0);
-    let dated = text("/versions/signatures_date").or_else(|| text("/versions/signatures"));
+    let queued = number("/queue/interactive").unwrap_or(0) + number("/queue/nightly").unwrap_or(0);
+    let signatures = match text("/engine_update") {
+        date if date == "-" => text("/signatures_version"),
+        date => date,
+    };
     let error = match engine.can_scan() || !engine.is_enabled() {
         true => String::new(),
-        false => text("/last_error").unwrap_or_default(),
+        false => engine.text("/last_error").unwrap_or_default(),
     };
     vec![
         engine.id.clone(),
         visible(&engine.name),
         engine.state.clone(),
-        text("/versions/engine").unwrap_or_else(|| "-".to_owned()),
-        dated.unwrap_or_else(|| "-".to_owned()),
+        text("/engine_version"),
+        signatures,
         queued.to_string(),
         error,
     ]

@@ -122,13 +122,9 @@ fn document(key: Object<Value>) -> Value {
 fn row(key: &Object<Value>) -> Vec<String> {
     let text = |name: &str| visible(key.attributes[name].as_str().unwrap_or("-"));
     let date = |name: &str| key.attributes[name].as_i64();
-    let made = date("creation_date").or_else(|| date("created_date"));
-    let made = made.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    let made = date("creation_date").and_then(|at| jiff::Timestamp::from_second(at).ok());
     let made = made.map_or_else(|| "-".to_owned(), |at| at.strftime("%F").to_string());
-    let revoked = date("revocation_date")
-        .or_else(|| date("revoked_date"))
-        .is_some()
-        || key.attributes["revoked"].as_bool() == Some(true);
+    let revoked = date("revocation_date").is_some();
     let state = if revoked { "revoked" } else { "in use" };
     vec![
         visible(&key.id),

@@ -57,3 +57,66 @@ fn bar(template: &str) -> ProgressBar {
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
+
+/// The bars of builds under way; without a terminal, a line when each begins.
+#[derive(Debug)]
+pub struct Building {
+    bars: MultiProgress,
+    all: ProgressBar,
+}
+
+/// The bar of one build.
+#[derive(Debug)]
+pub struct Build {
+    bar: ProgressBar,
+    all: ProgressBar,
+    name: String,
+}
+
+impl Building {
+    /// Shows how many of all are built.
+    pub fn new(builds: u64) -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let all = bars.add(bar("{spinner} {pos} of {len} images, {elapsed}"));
+        all.set_length(builds);
+        Self { bars, all }
+    }
+
+    /// Shows that one begins.
+    pub fn start(&self, name: &str) -> Build {
+        if self.all.is_hidden() {
+            eprintln!("building {name}");
+        }
+        let bar = bar("  {prefix:16} {wide_msg}");
+        bar.set_prefix(name.to_owned());
+        Build {
+            bar: self.bars.insert_before(&self.all, bar),
+            all: self.all.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Takes the bars off the terminal.
+    pub fn clear(&self) {
+        self.all.finish_and_clear();
+        // A terminal that went away is not worth an error.
+        let _ = self.bars.clear();
+    }
+}
+
+impl Build {
+    /// Shows the latest line of the log.
+    pub fn line(&self, line: &str) {
+        self.bar.set_message(line.trim_end().to_owned());
+    }
+
+    /// Shows that it ended.
+    pub fn end(&self, well: bool) {
+        self.bar.finish_and_clear();
+        self.all.inc(1);
+        if self.all.is_hidden() {
+            let how = if well { "built" } else { "could not build" };
+            eprintln!("{how} {}", self.name);
+        }
+    }
+}

@@ -70,7 +70,6 @@ pub struct AnalysisAttributes {
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct ServerCoverage {
     /// Engines asked.
-    #[serde(alias = "engines")]
     pub enabled: u32,
 }
 
@@ -144,16 +143,17 @@ impl Answers {
         for (engine, result) in &analysis.results {
             answers.add(visible(engine), result);
         }
-        for engine in asked
+        let silent = asked
             .iter()
-            .filter(|id| !analysis.results.contains_key(*id))
-        {
-            answers.miss(visible(engine), "it has not answered");
-        }
-        let known = answers.coverage.engines;
-        let claimed = analysis.coverage.map_or(0, |coverage| coverage.enabled);
-        for _ in known..claimed {
-            answers.miss("an engine".to_owned(), "the server does not say which");
+            .filter(|name| !analysis.results.contains_key(*name));
+        let results = answers.coverage.engines;
+        let missing = match analysis.coverage {
+            Some(coverage) => coverage.enabled.saturating_sub(results) as usize,
+            None => silent.clone().count(),
+        };
+        let unknown = "an engine".to_owned();
+        for engine in silent.chain(std::iter::repeat(&unknown)).take(missing) {
+            answers.miss(visible(engine));
         }
         answers
     }
@@ -204,12 +204,12 @@ impl Answers {
         self.coverage.answered += u32::from(answered);
     }
 
-    fn miss(&mut self, engine: String, reason: &str) {
+    fn miss(&mut self, engine: String) {
         self.coverage.engines += 1;
         self.unanswered.push(Unanswered {
             engine,
             category: "missing".to_owned(),
-            reason: reason.to_owned(),
+            reason: "it has not answered".to_owned(),
         });
     }
 

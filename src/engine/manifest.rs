@@ -10,7 +10,6 @@ mod context;
 mod locate;
 mod placeholder;
 mod range;
-mod version;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,6 @@ use serde::{Deserialize, Serialize};
 pub use self::catalog::{Broken, Catalog};
 pub use self::check::{Problem, Problems, check};
 pub use self::locate::Place;
-pub use self::version::VersionsSeen;
 use super::parser::ParserSpec;
 use crate::model::EngineId;
 

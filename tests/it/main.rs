@@ -2,11 +2,14 @@
 
 mod broker;
 mod cli;
+mod engines;
 mod flow;
 mod http;
 mod machine;
+mod parsers;
 mod runner;
 mod sandbox;
 mod support;
+mod system;
 mod tidy;
 mod vt_py;

@@ -5,7 +5,9 @@
     reason = "what fails to unwrap fails its test, also in a helper"
 )]
 
+mod clamav;
 mod container;
 mod daemon;
 mod exec;
 mod measure;
+mod probe;

@@ -18,10 +18,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("system", &["model", "config"]),
     ("store", &["model", "config", "metrics"]),
     ("engine", &["model", "config", "metrics", "store", "system"]),
-    ("flow", &["model", "config", "metrics", "store", "engine"]),
+    (
+        "flow",
+        &["model", "config", "metrics", "system", "store", "engine"],
+    ),
     (
         "nightly",
-        &["model", "config", "metrics", "store", "engine", "flow"],
+        &[
+            "model", "config", "metrics", "system", "store", "engine", "flow",
+        ],
     ),
     (
         "http",

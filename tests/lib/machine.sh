@@ -4,7 +4,7 @@
 # Sourced, never run. The caller sets SOURCE (the checkout), LOG_DIR and LOG.
 # shellcheck shell=bash
 
-STEPS=0 STEP=0 TITLE='reading the arguments' ADVICE='' WORK='' OFFLINE=no
+STEPS=0 STEP=0 TITLE='reading the arguments' ADVICE='' WORK='' OFFLINE=no UPDATED=no
 BUILD_DIR=$SOURCE/target
 ME=$(basename "$0")
 declare -A JOB=()
@@ -109,9 +109,18 @@ need_packages() {
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
     done
     ((${#missing[@]})) || return 0
-    run "apt-get update" apt_get update
+    update_packages
     run "apt-get install ${missing[*]}" apt_get install -y --no-install-recommends "${missing[@]}"
 }
+
+# A bare machine knows no package before it has asked once.
+update_packages() {
+    [[ $UPDATED == no ]] || return 0
+    run "apt-get update" apt_get update
+    UPDATED=yes
+}
+
+apt_offers() { apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ { print $2 }' | grep -v '(none)' || true; }
 
 apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@"; }
 
@@ -125,8 +134,8 @@ ensure_docker() {
 }
 
 install_docker() {
-    if ! command -v dockerd >/dev/null; then
-        need_packages docker.io iptables
+    if ! command -v dockerd >/dev/null || ! command -v docker >/dev/null; then
+        install_docker_packages
         wait_for_docker 5 || true # the package may start it by itself
     fi
     docker_answers || start_docker
@@ -135,6 +144,14 @@ install_docker() {
         die "Docker Engine does not answer 60 s after it was started" \
             "look at 'systemctl status docker' or $LOG_DIR/dockerd.log, start Docker, run $ME again"
     }
+}
+
+# Newer distributions have the client in a package of its own.
+install_docker_packages() {
+    local packages=(docker.io iptables)
+    update_packages
+    [[ -z $(apt_offers docker-cli) ]] || packages+=(docker-cli)
+    need_packages "${packages[@]}"
 }
 
 start_docker() {
@@ -197,11 +214,10 @@ ensure_rust() {
     say "$(rustc --version) in $(dirname "$(command -v cargo)")"
 }
 
-apt_offers() { apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ { print $2 }' | grep -v '(none)' || true; }
-
 install_rust() {
     local wanted offered
     wanted=$(wanted_rust)
+    update_packages
     offered=$(apt_offers rustc)
     if [[ -n $offered ]] && printf '%s\n%s\n' "$wanted" "$offered" | sort -V -C; then
         need_packages rustc cargo
@@ -230,12 +246,12 @@ build_daemon() {
 build_runner() {
     cd "$SOURCE" || return
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked -p acquit-runner --profile runner \
-        --target "$(host_triple)" --target-dir "$BUILD_DIR/runner"
+        --target "$(host_triple)" --target-dir "$BUILD_DIR"
 }
 
 host_triple() { rustc -vV | sed -n 's/^host: //p'; }
 
-runner_path() { echo "$BUILD_DIR/runner/$(host_triple)/runner/acquit-runner"; }
+runner_path() { echo "$BUILD_DIR/$(host_triple)/runner/acquit-runner"; }
 
 build_base() {
     local arguments=()

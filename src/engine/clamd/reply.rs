@@ -34,6 +34,9 @@ fn detection(name: &str) -> Verdict {
     if name.is_empty() || name == "(null)" || name.contains(char::is_whitespace) {
         return Verdict::failure("clamd found something without a name");
     }
+    if name == "Heuristics.Limits.Exceeded.MaxScanTime" {
+        return Verdict::Timeout;
+    }
     if name.starts_with("Heuristics.Limits.Exceeded") {
         return unsupported("beyond the engine's limits");
     }

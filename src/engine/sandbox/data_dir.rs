@@ -6,10 +6,9 @@
 //! without following links, kept open, and compared with what the started
 //! container really has.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{Read, Write};
+use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -48,32 +47,12 @@ impl DataDir {
         Ok(Self { path })
     }
 
-    /// Reads the appliance's id, and makes it on the first start.
+    /// Returns the appliance's id, which its containers carry.
     ///
     /// # Errors
     /// Fails if it can neither be read nor made.
     pub fn instance(&self) -> anyhow::Result<String> {
-        let path = self.path.join("instance");
-        let read = || -> std::io::Result<String> {
-            let mut text = String::new();
-            let file = OpenOptions::new()
-                .read(true)
-                .custom_flags(OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits())
-                .open(&path)?;
-            file.take(64).read_to_string(&mut text)?;
-            Ok(text.trim_end().to_owned())
-        };
-        let instance = match read() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.create_instance()?,
-            read => read.with_context(|| format!("cannot read {}", path.display()))?,
-        };
-        let legal = instance.len() == 32 && is_hex(&instance);
-        anyhow::ensure!(
-            legal,
-            "{} must hold 32 hexadecimal digits; its containers carry them",
-            path.display()
-        );
-        Ok(instance)
+        crate::system::instance(&self.path)
     }
 
     /// Finds the directory with the engine's staged files.
@@ -123,26 +102,6 @@ impl DataDir {
         let top = File::open(&self.path).map_err(refuse)?;
         let open = openat2(&top, &relative, how).map_err(|errno| refuse(errno.into()))?;
         Source::new(path.clone(), target, open).map_err(refuse)
-    }
-
-    fn create_instance(&self) -> anyhow::Result<String> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)
-            .map_err(|error| anyhow::anyhow!("the kernel gives no random bytes: {error}"))?;
-        let instance = hex::encode(random);
-        let path = self.path.join("instance");
-        let mut file = tempfile::NamedTempFile::new_in(&self.path)
-            .with_context(|| format!("cannot write in {}", self.path.display()))?;
-        writeln!(file, "{instance}")?;
-        file.as_file()
-            .set_permissions(Permissions::from_mode(0o600))?;
-        // Made by root on a command line, it is the daemon's all the same.
-        let owner = std::fs::metadata(&self.path)?;
-        std::os::unix::fs::fchown(file.as_file(), Some(owner.uid()), Some(owner.gid()))?;
-        file.as_file().sync_all()?;
-        file.persist_noclobber(&path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(instance)
     }
 }
 
@@ -196,20 +155,6 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let data_dir = DataDir::open(temp.path()).unwrap();
         (temp, data_dir)
-    }
-
-    #[test]
-    fn the_instance_is_made_once() {
-        let (_temp, data_dir) = data_dir();
-        let first = data_dir.instance().unwrap();
-        assert_eq!(data_dir.instance().unwrap(), first);
-    }
-
-    #[test]
-    fn an_instance_behind_a_link_is_refused() {
-        let (temp, data_dir) = data_dir();
-        std::os::unix::fs::symlink("/etc/hostname", temp.path().join("instance")).unwrap();
-        assert!(data_dir.instance().is_err());
     }
 
     #[test]

@@ -13,7 +13,9 @@ use tokio::time::timeout;
 
 use crate::support;
 
-const IMAGE: &str = "acquit-test-empty:local";
+/// An image without a single file.
+pub const EMPTY: &str = "acquit-test-empty:local";
+const CLAMAV: &str = "acquit-engine-clamav:local";
 const ENGINE: &str = "/engine";
 const GENERATION: &str = "0123456789abcdef";
 
@@ -27,15 +29,21 @@ pub struct Container {
 }
 
 impl Container {
-    /// Starts one with these arguments of the runner.
+    /// Starts one that holds nothing else, with these arguments of the runner.
     pub fn start(arguments: &[&str]) -> Self {
         empty_image();
+        Self::start_from(EMPTY, |_| {}, arguments)
+    }
+
+    fn start_from(image: &str, adapt: impl FnOnce(&mut Command), arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = Arc::new(RunnerPort::bind(&directory.path().join("runner")).unwrap());
         let mut tasks = JoinSet::new();
         let accepting = Arc::clone(&port);
         tasks.spawn(async move { accepting.serve().await });
-        let id = support::run(docker_run(directory.path()).args(arguments));
+        let mut command = docker_run(directory.path());
+        adapt(&mut command);
+        let id = support::run(command.arg(image).args(arguments));
         Self {
             id,
             port,
@@ -88,6 +96,27 @@ impl Drop for Container {
     }
 }
 
+/// Starts clamd with the signatures that are shipped.
+pub fn clamav() -> Container {
+    let known = docker()
+        .args(["image", "inspect", CLAMAV])
+        .output()
+        .unwrap();
+    assert!(
+        known.status.success(),
+        "build it first: acquit engines build clamav"
+    );
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let signatures = root.join("containers/clamav/signatures");
+    let adapt = |command: &mut Command| {
+        mount(command, &signatures, "/signatures");
+        command.args(["--memory=1g", "--memory-swap=1g"]);
+    };
+    let clamd = ["clamd", "--config-file=/etc/clamav/clamd.conf"];
+    let arguments = ["--connections", "4", "--daemon", "--", clamd[0], clamd[1]];
+    Container::start_from(CLAMAV, adapt, &arguments)
+}
+
 /// Makes a request that runs the misbehaving engine with ample limits.
 pub fn engine(arguments: &[&str]) -> Exec {
     let command = std::iter::once(&ENGINE).chain(arguments);
@@ -103,6 +132,25 @@ pub fn docker() -> Command {
     Command::new("docker")
 }
 
+/// What the sandbox does, as flags of the command line.
+pub fn hardened() -> Vec<String> {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let profile = format!("--security-opt=seccomp={root}/src/engine/sandbox/seccomp.json");
+    let flags = [
+        "--network=none",
+        "--read-only",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--user=65534:65534",
+        "--pids-limit=64",
+        "--memory=64m",
+        "--memory-swap=64m",
+        "--tmpfs=/tmp:rw,noexec,nosuid,nodev,size=16m,mode=1777",
+        &profile,
+    ];
+    flags.map(str::to_owned).to_vec()
+}
+
 fn docker_run(directory: &Path) -> Command {
     let staging = directory.join("staging");
     std::fs::create_dir(&staging).unwrap();
@@ -110,36 +158,33 @@ fn docker_run(directory: &Path) -> Command {
     let mut command = docker();
     command
         .args(["run", "--detach", "--label", "acquit.test=runner"])
-        .args(["--network=none", "--read-only", "--cap-drop=ALL"])
-        .args(["--security-opt=no-new-privileges", "--user=65534:65534"])
-        .args(["--pids-limit=64", "--memory=64m", "--memory-swap=64m"])
-        .args(["--tmpfs=/tmp:rw,noexec,nosuid,nodev,size=16m,mode=1777"])
+        .args(hardened())
         .args(["--log-driver=json-file", "--entrypoint=/acquit-runner"])
         .args(["--env", &format!("ACQUIT_GENERATION={GENERATION}")]);
     mount(&mut command, &support::runner(), "/acquit-runner");
     mount(&mut command, &support::misbehave(), ENGINE);
     mount(&mut command, &directory.join("runner"), "/run/acquit");
     mount(&mut command, &staging, "/scan");
-    command.arg(IMAGE);
     command
 }
 
-fn mount(command: &mut Command, from: &Path, to: &str) {
+/// Mounts a file or directory read-only.
+pub fn mount(command: &mut Command, from: &Path, to: &str) {
     let from = from.display();
     command.arg(format!("--mount=type=bind,src={from},dst={to},readonly"));
 }
 
-/// Makes an image without a single file.
-fn empty_image() {
+/// Makes that image, if it is not there.
+pub fn empty_image() {
     static MADE: Once = Once::new();
     MADE.call_once(|| {
-        let known = docker().args(["image", "inspect", IMAGE]).output().unwrap();
+        let known = docker().args(["image", "inspect", EMPTY]).output().unwrap();
         if known.status.success() {
             return;
         }
         // An archive's end is two blocks of zeroes.
         let archive = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(archive.path(), [0; 1024]).unwrap();
-        support::run(docker().arg("import").arg(archive.path()).arg(IMAGE));
+        support::run(docker().arg("import").arg(archive.path()).arg(EMPTY));
     });
 }
