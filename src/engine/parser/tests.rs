@@ -46,7 +46,7 @@ fn check_with(spec: &str, exit: i32, output: (&str, &str), expected: [&str; 2]) 
         .map(|parsed| {
             let verdict = &parsed.verdict;
             let name = verdict.name().map(|name| name.as_str());
-            let words = name.or(verdict.reason()).unwrap_or_default();
+            let words = name.or_else(|| verdict.reason()).unwrap_or_default();
             format!("{} {words}", verdict.category()).trim().to_owned()
         })
         .collect();
