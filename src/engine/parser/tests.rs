@@ -246,7 +246,7 @@ fn json_document_is_read_behind_its_banner() {
     check_with(spec, 0, (&other, ""), ["malicious Evil", word]);
     let none = "failure there is no whole JSON document in the output";
     let named =
-        "failure no rule understands \"{\\\"report\\\": [{\\\"file\\\": \\\"/s/a\\\", \\\"st\"";
+        "failure no rule understands \"{\\\"report\\\": [{\\\"file\\\": \\\"/s/a\\\", \\\"state\\\"\"";
     check_with(spec, 0, (&whole[..45], ""), [named, none]);
 }
 
