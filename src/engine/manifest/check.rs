@@ -202,6 +202,7 @@ fn of_run(run: &Run) -> Vec<Problem> {
     let mut problems = match run.transport {
         Transport::Command => of_command(run),
         Transport::Clamd => of_clamd(run),
+        Transport::Driver => of_driver(run),
     };
     for (number, extension) in run.extensions.iter().enumerate() {
         let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -244,6 +245,23 @@ fn of_command(run: &Run) -> Vec<Problem> {
 }
 
 fn of_clamd(run: &Run) -> Vec<Problem> {
+    let mut problems = of_daemon(run);
+    if !run.command.is_empty() {
+        let what = "the transport clamd runs no command";
+        problems.push(Problem::new("run.command", what, "remove it"));
+    }
+    problems
+}
+
+fn of_driver(run: &Run) -> Vec<Problem> {
+    let mut problems = of_daemon(run);
+    if !run.command.is_empty() {
+        problems.extend(super::placeholder::problems(&run.command));
+    }
+    problems
+}
+
+fn of_daemon(run: &Run) -> Vec<Problem> {
     let mut problems = Vec::new();
     if run.daemon.is_empty() {
         let remedy = "give the daemon's command line, in the foreground";
@@ -253,10 +271,6 @@ fn of_clamd(run: &Run) -> Vec<Problem> {
     if !run.socket.as_deref().is_some_and(in_tmp) {
         let what = "there is no socket that the daemon could make";
         problems.push(Problem::new("run.socket", what, "name a path below /tmp"));
-    }
-    if !run.command.is_empty() {
-        let what = "the transport clamd runs no command";
-        problems.push(Problem::new("run.command", what, "remove it"));
     }
     problems
 }
