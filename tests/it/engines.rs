@@ -100,6 +100,8 @@ fn run(manifest: &Manifest, batch: &Batch, signatures: Option<&Path>) -> Golden 
     docker.args(["run", "--rm", "--network=none", "--read-only"]);
     docker.args(["--cap-drop=ALL", "--security-opt=no-new-privileges"]);
     docker.args(["--user=65534:65534", "--log-driver=none"]);
+    let seccomp = root().join("src/engine/sandbox/seccomp.json");
+    docker.arg(format!("--security-opt=seccomp={}", seccomp.display()));
     let tmp = manifest.limits.tmp_mb;
     docker.arg(format!("--tmpfs=/tmp:rw,noexec,nosuid,nodev,size={tmp}m"));
     docker.arg(format!("--memory={}m", manifest.limits.memory_mb));

@@ -245,8 +245,7 @@ fn json_document_is_read_behind_its_banner() {
     let word = "failure the engine's word \"2\" is not known";
     check_with(spec, 0, (&other, ""), ["malicious Evil", word]);
     let none = "failure there is no whole JSON document in the output";
-    let named =
-        "failure no rule understands \"{\\\"report\\\": [{\\\"file\\\": \\\"/s/a\\\", \\\"state\\\"\"";
+    let named = "failure no rule understands \"{\\\"report\\\": [{\\\"file\\\": \\\"/s/a\\\", \\\"state\\\"\"";
     check_with(spec, 0, (&whole[..45], ""), [named, none]);
 }
 
