@@ -351,8 +351,8 @@ install_acquit() {
     acquit check-config >>"$LOG" || die "$CONFIG is not valid" "mend what 'acquit check-config' says"
     step "Build the engines' images" "run: acquit engines build --all"
     run "engine images" acquit engines build --all
-    step "Admin key" "look at $ADMIN_KEY"
-    acquit keys init
+    step "Admin key" "if $ADMIN_KEY is no key, move it away; run install.sh again"
+    acquit keys init || die "acquit keys init ended with status $?"
     [[ $START == yes ]] || { say "not started, as told" && return 0; }
     step "Start the daemon" "run: acquit doctor"
     start_daemon
