@@ -70,6 +70,7 @@ impl Broker {
     fn open(config: &Config, config_path: &Path) -> anyhow::Result<Self> {
         let docker = &config.docker;
         if !system::is_root() {
+            system::confine(&docker.socket)?;
             return Ok(Self::Unit(docker.broker_socket.clone()));
         }
         own_data_dir(&config.storage.data_dir, &docker.user)?;
@@ -112,6 +113,7 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
         .with_context(|| format!("cannot open the store in {}", data_dir.display()))?;
     http::import_keys(&store, &data_dir, system::now()).await?;
     let sandbox = broker.connect()?;
+    let broker = sandbox.clone();
     let metrics = Metrics::new().context("cannot register the metrics")?;
     let lanes = Lanes::open(store.clone())?;
     let (completed, _) = broadcast::channel(1024);
@@ -147,6 +149,8 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
     stages.http(api, listener);
     stages.obey(orders, (store, ingest), &fleet);
     fleet.run(&mut stages.tasks, &stages.shutdown);
+    stages.watch_broker(broker);
+    stages.feed_watchdog();
     system::notify_ready();
     stages.run_until(system::termination()).await
 }
@@ -160,6 +164,32 @@ impl Stages {
                 tracing::error!(error = format!("{error:#}"), "The HTTP API ended");
             }
             "http"
+        });
+    }
+
+    /// Ends the daemon with a broker that cannot be had back: root is gone, nobody can start one.
+    fn watch_broker(&mut self, broker: Sandbox) {
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            shutdown.run_until_cancelled(broker.closed()).await;
+            "broker"
+        });
+    }
+
+    /// Tells systemd that the runtime still turns.
+    fn feed_watchdog(&mut self) {
+        let Some(interval) = system::watchdog_interval() else {
+            return;
+        };
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            while !shutdown.is_cancelled() {
+                system::notify_alive();
+                shutdown
+                    .run_until_cancelled(tokio::time::sleep(interval))
+                    .await;
+            }
+            "watchdog"
         });
     }
 
@@ -197,6 +227,7 @@ impl Stages {
             ended = self.tasks.join_next() => ended,
         };
         info!("Stopping");
+        system::notify_stopping();
         self.shutdown.cancel();
         let drain = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(GRACE, drain).await.is_err() {

@@ -1,4 +1,73 @@
 //! Acquit: a self-hosted VirusTotal Monitor. This page is the map of the code.
+//!
+//! # Bird's eye view
+//!
+//! ```text
+//! upload → blob → item → analysis → jobs ─ per engine ─→ resident container → raw output → verdict
+//!                                                                                             │
+//!    metrics ←── API / command line ←────────────── analysis complete ←───────────────────────┘
+//! ```
+//!
+//! One daemon keeps files, shows them read-only to antivirus engines that run
+//! each in a container of its own, and turns what each prints into one verdict.
+//! The rows in the store are the truth; every wake-up is only a hint, so that
+//! start-up and crash recovery are the same code.
+//!
+//! # Stages
+//!
+//! | stage | reads | writes | code |
+//! |---|---|---|---|
+//! | take in | a request's body | a blob, an analysis, jobs | [`flow::ingest`], [`flow::analysis`] |
+//! | queue | jobs | leases, in memory | [`flow::queue`] |
+//! | scan | leased jobs, blobs | verdicts | [`flow::scan`], [`engine::ask`] |
+//! | record | verdicts | results, analyses; jobs go | [`flow::analysis`] |
+//! | keep fit | images, containers | the board of engines | [`flow::keeper`], [`flow::gate`] |
+//! | rescan | blobs | analyses behind interactive ones | [`nightly::rescan`] |
+//!
+//! # Code map
+//!
+//! - [`model`]: the words, pure data.
+//! - [`store`]: blobs as files, the rest as typed rows; one writer, durable groups.
+//! - [`engine`]: a manifest ([`engine::manifest`]), the sandbox its container runs in
+//!   ([`engine::sandbox`], the only door to Docker), the container's owner
+//!   ([`engine::resident`]), the wire into it ([`engine::runner`], [`engine::clamd`]), what is
+//!   shown to it ([`engine::staging`]) and what its answers mean ([`engine::parser`]).
+//! - [`flow`]: the way of a file. [`nightly`]: what happens without anybody asking.
+//! - [`http`]: VirusTotal's API v3. [`cli`]: a client of it. [`daemon`]: puts all together.
+//! - `runner/`, a package of its own: `acquit-runner`, the first process of every scan
+//!   container; it needs nothing of the image and dials the daemon.
+//!
+//! # Invariants
+//!
+//! - No container has both a private file and a network.
+//! - No verdict is invented: [`model::Verdict`] has no default, `undetected` needs the positive
+//!   proof its engine's manifest names, and what is not understood is a failure.
+//! - A blob never changes; its path is its hash.
+//! - A verdict names the engine version, image and signature set that gave it.
+//! - `kill -9` and power cuts cost at most the running scans, which run again.
+//! - [`model`], the parsers, the sandbox policy and the queue's rules take `now` as an argument.
+//! - What parses HTTP cannot reach Docker: only the broker has its socket, and it builds every
+//!   container request itself.
+//! - Every list is bounded; memory grows neither with a file nor with the collection.
+//!
+//! # Walkthrough: a file is uploaded
+//!
+//! [`http`] streams the body into [`store::Incoming`], which hashes while it writes.
+//! [`flow::ingest::Ingest::accept`] gives the blob its name and, in one change, opens the
+//! analysis and puts one job per enabled engine into its lane; answers that are known already
+//! for the same bytes, image and signature set are taken over instead. Each engine's slots
+//! ([`flow::scan::Scanner`]) lease a batch, hard-link it into the engine's staging directory,
+//! and have `acquit-runner` start the engine's command once for the whole batch. The parser
+//! gives a verdict per file; files without an answer are asked again in smaller batches until
+//! the bad one stands alone. [`flow::analysis::Recorder`] writes results, analysis and lane in
+//! one change; the last answer completes the analysis and wakes whoever waits.
+//!
+//! # Walkthrough: a container dies
+//!
+//! The runner's connection closes, so the batch has no answers: its files go into smaller
+//! batches, and the container's end (out of memory, exit code) becomes the reason should one of
+//! them turn out to be the cause. The container is retired; the next lease starts another, which
+//! the [`engine::resident`] meets by its generation. If Docker itself is gone the jobs wait.
 
 pub mod cli;
 pub mod config;

@@ -160,8 +160,13 @@ impl Incoming {
         if self.size > self.limit {
             return Err(IncomingError::TooLarge { limit: self.limit });
         }
-        // A writer that has stopped says why in `finish`.
-        let _ = self.chunks.send(chunk).await;
+        if self.chunks.send(chunk).await.is_err() {
+            // The writer stops early only for an error, and that is what it returns.
+            (&mut self.writer)
+                .await
+                .map_err(|error| from_io(io::Error::other(error)))??;
+            return Err(from_io(io::ErrorKind::BrokenPipe.into()));
+        }
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! The broker against whoever might hold the daemon's end of its socket.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -272,6 +274,40 @@ except ConnectionError:
     };
     assert!(ask(65534).await.unwrap(), "a stranger got an answer");
     assert!(!ask(0).await.unwrap(), "root got no answer");
+}
+
+/// As systemd runs it: a listening socket as standard input, two capabilities, the directories
+/// somebody else's.
+#[tokio::test]
+async fn broker_under_systemd_needs_no_more_than_its_unit_gives() {
+    let machine = Machine::new().await;
+    let data_dir = &machine.config.storage.data_dir;
+    std::os::unix::fs::chown(data_dir, Some(1), Some(1)).unwrap();
+    std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let config = data_dir.with_file_name("acquit.toml");
+    std::fs::write(&config, toml::to_string(&root(&machine)).unwrap()).unwrap();
+    let socket = &machine.config.docker.broker_socket;
+    let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    let mut broker = tokio::process::Command::new("setpriv")
+        .args([
+            "--bounding-set",
+            "-all,+dac_read_search,+sys_ptrace",
+            "--no-new-privs",
+        ])
+        .arg(env!("CARGO_BIN_EXE_acquit"))
+        .args(["docker-broker", "--stdin", "--config"])
+        .arg(config)
+        .stdin(std::os::fd::OwnedFd::from(listener))
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let sandbox = Sandbox::connect_path(socket);
+    let (container, _) = sandbox.start(machine.start(1)).await.unwrap();
+    assert!(sandbox.inspect(&container).await.unwrap().unwrap().current);
+    let report = sandbox.probe(&machine.engine).await.unwrap();
+    assert!(report.checks.iter().all(|it| it.held));
+    sandbox.stop(&container).await.unwrap();
+    broker.kill().await.unwrap();
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
-mod appliance;
+pub mod appliance;
 mod files;
 mod keys;
 mod sockets;

@@ -2,6 +2,8 @@
 //!
 //! Needs root and a Docker Engine. Everything made carries a random name and goes with the value.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -12,3 +12,4 @@ mod sandbox;
 mod support;
 mod system;
 mod tidy;
+mod vt_py;

@@ -1,5 +1,7 @@
 //! The sandbox on a real Docker Engine: what a container gets, and what the probe proves.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
@@ -83,12 +85,15 @@ async fn probe_holds_on_this_machine() {
     assert!(machine.containers().is_empty());
 }
 
+/// Loosens a request.
+type Change = fn(&mut ContainerCreateBody);
+
 #[tokio::test]
 async fn loosened_policy_is_found_by_the_probe() {
     let machine = Machine::new().await;
     let plan = machine.host.plan(&machine.start(1)).await.unwrap();
     let strict = policy::probe_container(&plan.manifest, &plan.placement).unwrap();
-    let loosen: &[(&str, fn(&mut ContainerCreateBody))] = &[
+    let loosen: &[(&str, Change)] = &[
         ("network.interfaces", |it| {
             it.network_disabled = None;
             host(it).network_mode = Some("bridge".to_owned());

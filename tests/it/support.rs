@@ -55,3 +55,23 @@ pub fn eicar() -> Vec<u8> {
     ];
     parts.concat().into_bytes()
 }
+
+/// Returns the Python that has what `tests/requirements.txt` lists, set up if needed.
+pub fn python() -> &'static Path {
+    static READY: OnceLock<PathBuf> = OnceLock::new();
+    READY.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let environment = source.join("target/tools/venv");
+        let python = environment.join("bin/python3");
+        let knows = Command::new(&python).args(["-c", "import vt"]).output();
+        if !knows.is_ok_and(|output| output.status.success()) {
+            // The system's Python, so that the environment outlives any other one.
+            let make = ["-m", "venv", "--clear"];
+            run(Command::new("/usr/bin/python3").args(make).arg(environment));
+            run(Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--requirement"])
+                .arg(source.join("tests/requirements.txt")));
+        }
+        python
+    })
+}

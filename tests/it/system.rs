@@ -1,13 +1,16 @@
 //! What is left to a process that gave up its privileges: as root, with the real Docker socket.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use acquit::config::Docker;
+use acquit::config::{Config, Docker};
 use acquit::system;
 
 /// Tells a copy of this program what to be.
@@ -63,11 +66,11 @@ fn copy_of_this_program() {
     };
     let mut docker = Docker::default().socket;
     let open = tempfile::tempdir().unwrap();
-    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let (ours, _) = UnixStream::pair().unwrap();
     let mut inherited = None;
     let mut user = "nobody";
     match role.to_str().unwrap() {
-        "plain" => drop(_theirs),
+        "plain" => {}
         "inherits" => inherited = Some(UnixStream::connect(&docker).unwrap()),
         "root" => user = "root",
         "nobody-there" => user = "no-such-user",
@@ -94,7 +97,12 @@ fn copy_of_this_program() {
 fn dropped_process_has_no_group_descriptor_or_path_to_docker() {
     let dropped = Dropped::new("plain");
     assert_eq!(dropped.said, "yes");
-    for task in fs::read_dir(dropped.proc().join("task")).unwrap() {
+    check_powerless(&dropped.proc());
+}
+
+/// Looks at every thread and every descriptor.
+fn check_powerless(proc: &Path) {
+    for task in fs::read_dir(proc.join("task")).unwrap() {
         let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
         let field = |name: &str| -> Vec<String> {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -109,9 +117,63 @@ fn dropped_process_has_no_group_descriptor_or_path_to_docker() {
             assert_eq!(field(capabilities), ["0000000000000000"]);
         }
     }
-    let sockets = sockets_of(&dropped.proc());
-    assert_eq!(sockets.len(), 1, "only the broker's: {sockets:?}");
+    let sockets = sockets_of(proc);
+    assert!(!sockets.is_empty(), "there is the broker's");
     assert!(sockets.is_disjoint(&docker_sockets()));
+}
+
+#[test]
+fn serving_daemon_has_no_way_to_docker_and_its_broker_ends_with_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let top = temp.path();
+    fs::set_permissions(top, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut config = Config::default();
+    config.http.listen = "127.0.0.1:0".parse().unwrap();
+    config.storage.data_dir = top.join("data");
+    config.engines.manifests = Vec::new();
+    config.docker.user = "nobody".to_owned();
+    let path = top.join("acquit.toml");
+    fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_acquit"))
+        .arg("serve")
+        .arg("--config")
+        .arg(&path)
+        .spawn()
+        .unwrap();
+    let proc = PathBuf::from(format!("/proc/{}", daemon.id()));
+    wait_until("the daemon has its threads", || {
+        // The lock is taken after everything else was given up.
+        fs::read_dir(proc.join("task")).unwrap().count() > 1
+            && config.storage.data_dir.join("lock").exists()
+    });
+    let broker = child_of(daemon.id());
+    check_powerless(&proc);
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    wait_until("the broker ended", || !is_alive(&broker));
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < until, "not within 20 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Finds the only child of a process, below any of its threads.
+fn child_of(parent: u32) -> PathBuf {
+    let tasks = fs::read_dir(format!("/proc/{parent}/task")).unwrap();
+    let children = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("children")));
+    let children: String = children.map(Result::unwrap).collect();
+    let children: Vec<&str> = children.split_whitespace().collect();
+    assert_eq!(children.len(), 1, "the broker: {children:?}");
+    Path::new("/proc").join(children[0])
+}
+
+fn is_alive(proc: &Path) -> bool {
+    // Whoever adopted it may not have waited for it yet.
+    fs::read_to_string(proc.join("stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 #[test]

@@ -18,7 +18,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("system", &["model", "config"]),
     ("store", &["model", "config", "metrics"]),
     ("engine", &["model", "config", "metrics", "store", "system"]),
-    ("flow", &["model", "config", "metrics", "system", "store", "engine"]),
+    (
+        "flow",
+        &["model", "config", "metrics", "system", "store", "engine"],
+    ),
     (
         "nightly",
         &[

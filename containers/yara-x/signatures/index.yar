@@ -21,10 +21,7 @@ rule Acquit_Macro_Downloader : macro {
         description = "Document macro that starts by itself, fetches a file and runs it"
         license = "Apache-2.0"
     strings:
-        $start1 = { (41 | 61) (55 | 75) (54 | 74) (4F | 6F) (4F | 6F) (50 | 70) (45 | 65) (4E | 6E) }
-        $start2 = "Document_Open" nocase
-        $start3 = "Workbook_Open" nocase
-        $start4 = "Auto_Open" nocase
+        $start = /\bSub[ \t]{1,4}(AutoOpen|AutoExec|Auto_Open|Document_Open|Workbook_Open)[ \t]{0,4}\(/ nocase
         $fetch1 = "URLDownloadToFile" nocase
         $fetch2 = "MSXML2.XMLHTTP" nocase
         $fetch3 = "WinHttp.WinHttpRequest" nocase
@@ -35,7 +32,7 @@ rule Acquit_Macro_Downloader : macro {
         $vba2 = /\b(Private |Public )?Sub [A-Za-z_]{1,40}\(\)/ nocase
     condition:
         filesize < 8MB and uint16(0) != 0x5A4D and uint32(0) != 0x464C457F
-        and any of ($start*) and any of ($fetch*) and any of ($run*) and any of ($vba*)
+        and $start and any of ($fetch*) and any of ($run*) and any of ($vba*)
 }
 
 rule Acquit_Script_Hidden_PowerShell_Downloader {
