@@ -276,10 +276,12 @@ print_macro() { # print_macro FIRST SECOND: halves of the name of Windows' downl
 }
 
 demonstrate() {
-    local folder=$WORK/acquit-demonstration status=0
-    mkdir "$folder"
-    make_demonstration "$folder"
-    ACQUIT_SERVER=$(server_url) ACQUIT_APIKEY=$(<"$ADMIN_KEY") acquit scan "$folder" || status=$?
+    local status=0
+    cd "$WORK"
+    mkdir demonstration
+    make_demonstration demonstration
+    ACQUIT_SERVER=$(server_url) ACQUIT_APIKEY=$(<"$ADMIN_KEY") acquit scan demonstration || status=$?
+    cd /
     case $status in
         1) ;; # detected: the test file is there to be found
         0) die "no engine detected the EICAR test file" "run: acquit doctor" ;;
