@@ -290,13 +290,16 @@ demonstrate() {
     esac
 }
 
+# What the command line must be told, where it is not what it expects.
+server_argument() { [[ $(server_url) == http://127.0.0.1:8440 ]] || echo " --server $(server_url)"; }
+
 print_summary() {
     printf '\nAcquit is running.\n'
     printf '  API and pages   %s\n' "$(server_url)"
     printf '  admin key       %s (readable by root only)\n' "$ADMIN_KEY"
     printf '  settings        %s\n' "$CONFIG"
     printf '  data            %s\n' "$DATA_DIR"
-    printf '  scan something  sudo acquit scan /path/to/folder\n'
+    printf '  scan something  sudo acquit%s scan /path/to/folder\n' "$(server_argument)"
     printf '  took            %d:%02d\n' $((SECONDS / 60)) $((SECONDS % 60))
 }
 
@@ -311,6 +314,7 @@ remove_from_docker() {
         docker ps -aq --filter "label=acquit.instance=$instance" | xargs -r docker rm -f >/dev/null
     fi
     docker images --format '{{.Repository}}:{{.Tag}}' --filter 'reference=acquit-*:local' | xargs -r docker rmi -f >/dev/null
+    say "Docker's build cache stays; 'docker image prune' frees it"
 }
 
 uninstall() {
