@@ -196,5 +196,5 @@ class Appliance:
             time.sleep(0.1)
 
     def wait_until_idle(self):
-        while any(sum(row["queue"].values()) for row in self.engines().values()):
+        while any(row["queued_interactive"] + row["queued_nightly"] for row in self.engines().values()):
             time.sleep(0.02)
