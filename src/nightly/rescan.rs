@@ -10,7 +10,7 @@ use crate::store::{BLOBS, Store};
 use crate::system::now;
 
 /// Blobs read, and analyses opened in one group, at a time.
-const PAGE: usize = 500;
+const PAGE: usize = 128;
 
 /// Opens an analysis of every blob; returns how many.
 ///

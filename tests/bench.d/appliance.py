@@ -180,7 +180,7 @@ class Appliance:
 
     def jobs_done(self, engine):
         """Jobs answered and jobs failed since the daemon started."""
-        coverage = self.engines()[engine]["coverage"]
+        coverage = self.call("GET", f"/api/v3/acquit/engines/{engine}")["attributes"]["coverage"]
         return coverage["answered"], coverage["failed"]
 
     def wait_for_engines(self, seconds=300):
