@@ -196,5 +196,6 @@ class Appliance:
             time.sleep(0.1)
 
     def wait_until_idle(self):
-        while any(sum(row["queue"].values()) for row in self.engines().values()):
+        waiting = ("queued_interactive", "queued_nightly", "running")
+        while any(row[field] for row in self.engines().values() for field in waiting):
             time.sleep(0.02)
