@@ -3,6 +3,8 @@
 //!
 //! `UPDATE_GOLDEN=1` records what they print as the fixtures of the parsers.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,6 +100,8 @@ fn run(manifest: &Manifest, batch: &Batch, signatures: Option<&Path>) -> Golden 
     docker.args(["run", "--rm", "--network=none", "--read-only"]);
     docker.args(["--cap-drop=ALL", "--security-opt=no-new-privileges"]);
     docker.args(["--user=65534:65534", "--log-driver=none"]);
+    let seccomp = root().join("src/engine/sandbox/seccomp.json");
+    docker.arg(format!("--security-opt=seccomp={}", seccomp.display()));
     let tmp = manifest.limits.tmp_mb;
     docker.arg(format!("--tmpfs=/tmp:rw,noexec,nosuid,nodev,size={tmp}m"));
     docker.arg(format!("--memory={}m", manifest.limits.memory_mb));
@@ -163,7 +167,7 @@ fn check_scan(id: &str, case: &str, samples: &[(&str, Vec<u8>)], expected: &[&st
 fn describe(parsed: &Parsed) -> String {
     let verdict = &parsed.verdict;
     let name = verdict.name().map(|name| name.as_str());
-    let words = name.or(verdict.reason()).unwrap_or_default();
+    let words = name.or_else(|| verdict.reason()).unwrap_or_default();
     format!("{} {words}", verdict.category())
 }
 
@@ -171,8 +175,8 @@ fn describe(parsed: &Parsed) -> String {
 #[track_caller]
 fn check_engine(id: &str, bad: (&str, Vec<u8>), clean: (&str, Vec<u8>), name: &str) {
     let bad_verdict = name;
-    check_scan(id, "known-bad", &[bad.clone()], &[bad_verdict]);
-    check_scan(id, "clean", &[clean.clone()], &["undetected"]);
+    check_scan(id, "known-bad", std::slice::from_ref(&bad), &[bad_verdict]);
+    check_scan(id, "clean", std::slice::from_ref(&clean), &["undetected"]);
     let several = [clean.clone(), bad.clone(), clean.clone(), bad];
     let expected = ["undetected", bad_verdict, "undetected", bad_verdict];
     check_scan(id, "several", &several, &expected);

@@ -46,7 +46,7 @@ fn check_with(spec: &str, exit: i32, output: (&str, &str), expected: [&str; 2]) 
         .map(|parsed| {
             let verdict = &parsed.verdict;
             let name = verdict.name().map(|name| name.as_str());
-            let words = name.or(verdict.reason()).unwrap_or_default();
+            let words = name.or_else(|| verdict.reason()).unwrap_or_default();
             format!("{} {words}", verdict.category()).trim().to_owned()
         })
         .collect();
@@ -245,8 +245,7 @@ fn json_document_is_read_behind_its_banner() {
     let word = "failure the engine's word \"2\" is not known";
     check_with(spec, 0, (&other, ""), ["malicious Evil", word]);
     let none = "failure there is no whole JSON document in the output";
-    let named =
-        "failure no rule understands \"{\\\"report\\\": [{\\\"file\\\": \\\"/s/a\\\", \\\"st\"";
+    let named = "failure no rule understands \"{\\\"report\\\": [{\\\"file\\\": \\\"/s/a\\\", \\\"state\\\"\"";
     check_with(spec, 0, (&whole[..45], ""), [named, none]);
 }
 
