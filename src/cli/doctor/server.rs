@@ -163,7 +163,7 @@ fn engine(engine: &Engine) -> Finding {
 }
 
 fn able(engine: &Engine) -> String {
-    let version = engine.text("/engine_version");
+    let version = engine.text("/versions/engine");
     let version = version.unwrap_or_else(|| "version unknown".to_owned());
     let queued = engine
         .attributes
