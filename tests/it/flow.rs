@@ -12,26 +12,58 @@ use acquit::flow::ingest::{Ingest, Submission};
 use acquit::flow::queue::Lanes;
 use acquit::metrics::Metrics;
 use acquit::model::{Analysis, EngineTable, Priority, Reuse, Verdict};
-use acquit::store::Store;
-use acquit::system::now;
+use acquit::store::{Incoming, Store};
+use acquit::system::{self, now};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::machine::docker;
 use crate::support;
 
-struct Flow {
-    store: Store,
-    ingest: Ingest,
+/// An appliance without HTTP: the fleet as the daemon runs it, in this process.
+pub struct Flow {
+    pub store: Store,
+    pub ingest: Ingest,
+    pub sandbox: Sandbox,
+    pub engines: watch::Receiver<EngineTable>,
+    pub config: Arc<Config>,
     tasks: JoinSet<&'static str>,
     shutdown: CancellationToken,
-    sandbox: Sandbox,
-    engines: watch::Receiver<EngineTable>,
+    containers: Containers,
     _dir: tempfile::TempDir,
+}
+
+/// The containers of one appliance; dropped, they are gone, also when a test fails.
+pub struct Containers {
+    pub instance: String,
+}
+
+impl Containers {
+    /// Lists them by id, running or not.
+    pub fn list(&self) -> Vec<String> {
+        let label = format!("label=acquit.instance={}", self.instance);
+        let listed = docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]);
+        listed.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Containers {
+    fn drop(&mut self) {
+        for container in self.list() {
+            let mut remove = std::process::Command::new("docker");
+            let _ = remove.args(["rm", "--force", &container]).output();
+        }
+    }
 }
 
 impl Flow {
     async fn open() -> Self {
+        Self::open_with(|_| ()).await
+    }
+
+    /// Opens it with another configuration than the shipped engines'.
+    pub async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let mut config = Config::default();
@@ -40,6 +72,7 @@ impl Flow {
         config.engines.manifests = vec![root.join("engines")];
         config.engines.containers = root.join("containers");
         config.docker.runner = support::runner();
+        change(&mut config);
         std::fs::create_dir_all(&config.storage.data_dir).unwrap();
         let sandbox = Sandbox::direct(config.clone()).unwrap();
         let config = Arc::new(config);
@@ -59,20 +92,29 @@ impl Flow {
         let ingest = Ingest::new(store.clone(), lanes, engines.clone(), 1);
         let (mut tasks, shutdown) = (JoinSet::new(), CancellationToken::new());
         fleet.run(&mut tasks, &shutdown);
+        let instance = system::instance(&config.storage.data_dir).unwrap();
         Self {
             store,
             ingest,
-            tasks,
-            shutdown,
             sandbox,
             engines,
+            config,
+            tasks,
+            shutdown,
+            containers: Containers { instance },
             _dir: dir,
         }
     }
 
-    async fn submit(&self, bytes: &[u8], name: &str) -> Analysis {
-        let mut incoming = self.ingest.receive(1 << 30).unwrap();
+    /// Takes a file in, as an upload does.
+    pub async fn submit(&self, bytes: &[u8], name: &str) -> Analysis {
+        let mut incoming = self.ingest.receive(4 << 30).unwrap();
         incoming.write(bytes.to_vec().into()).await.unwrap();
+        self.accept(incoming, name).await
+    }
+
+    /// Opens the analysis of a file that has come in.
+    pub async fn accept(&self, incoming: Incoming, name: &str) -> Analysis {
         let submission = Submission {
             name: Some(name.to_owned()),
             engines: None::<BTreeSet<_>>,
@@ -83,8 +125,9 @@ impl Flow {
         self.ingest.accept(incoming, submission).await.unwrap().0
     }
 
-    async fn completed(&self, analysis: &Analysis) -> Vec<(String, Verdict)> {
-        for _ in 0..1200 {
+    /// Waits for the answer of every engine.
+    pub async fn completed(&self, analysis: &Analysis) -> Vec<(String, Verdict)> {
+        for _ in 0..3600 {
             let analysis = self.store.analysis(&analysis.id).unwrap().unwrap();
             if analysis.pending.is_empty() {
                 let results = self.store.results(&analysis.id).unwrap();
@@ -99,7 +142,13 @@ impl Flow {
         panic!("{analysis:?} did not complete: {engines:#?}");
     }
 
-    async fn close(mut self) {
+    /// Lists the containers there are, running or not.
+    pub fn containers(&self) -> Vec<String> {
+        self.containers.list()
+    }
+
+    /// Ends everything and removes the containers.
+    pub async fn close(mut self) {
         self.shutdown.cancel();
         while self.tasks.join_next().await.is_some() {}
         for state in self.sandbox.list().await.unwrap() {
