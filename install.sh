@@ -276,10 +276,12 @@ print_macro() { # print_macro FIRST SECOND: halves of the name of Windows' downl
 }
 
 demonstrate() {
-    local folder=$WORK/acquit-demonstration status=0
-    mkdir "$folder"
-    make_demonstration "$folder"
-    ACQUIT_SERVER=$(server_url) ACQUIT_APIKEY=$(<"$ADMIN_KEY") acquit scan "$folder" || status=$?
+    local status=0
+    cd "$WORK"
+    mkdir demonstration
+    make_demonstration demonstration
+    ACQUIT_SERVER=$(server_url) ACQUIT_APIKEY=$(<"$ADMIN_KEY") acquit scan demonstration || status=$?
+    cd /
     case $status in
         1) ;; # detected: the test file is there to be found
         0) die "no engine detected the EICAR test file" "run: acquit doctor" ;;
@@ -288,13 +290,16 @@ demonstrate() {
     esac
 }
 
+# What the command line must be told, where it is not what it expects.
+server_argument() { [[ $(server_url) == http://127.0.0.1:8440 ]] || echo " --server $(server_url)"; }
+
 print_summary() {
     printf '\nAcquit is running.\n'
     printf '  API and pages   %s\n' "$(server_url)"
     printf '  admin key       %s (readable by root only)\n' "$ADMIN_KEY"
     printf '  settings        %s\n' "$CONFIG"
     printf '  data            %s\n' "$DATA_DIR"
-    printf '  scan something  sudo acquit scan /path/to/folder\n'
+    printf '  scan something  sudo acquit%s scan /path/to/folder\n' "$(server_argument)"
     printf '  took            %d:%02d\n' $((SECONDS / 60)) $((SECONDS % 60))
 }
 
@@ -309,6 +314,7 @@ remove_from_docker() {
         docker ps -aq --filter "label=acquit.instance=$instance" | xargs -r docker rm -f >/dev/null
     fi
     docker images --format '{{.Repository}}:{{.Tag}}' --filter 'reference=acquit-*:local' | xargs -r docker rmi -f >/dev/null
+    say "Docker's build cache stays; 'docker image prune' frees it"
 }
 
 uninstall() {
@@ -351,8 +357,8 @@ install_acquit() {
     acquit check-config >>"$LOG" || die "$CONFIG is not valid" "mend what 'acquit check-config' says"
     step "Build the engines' images" "run: acquit engines build --all"
     run "engine images" acquit engines build --all
-    step "Admin key" "look at $ADMIN_KEY"
-    acquit keys init
+    step "Admin key" "if $ADMIN_KEY is no key, move it away; run install.sh again"
+    acquit keys init || die "acquit keys init ended with status $?"
     [[ $START == yes ]] || { say "not started, as told" && return 0; }
     step "Start the daemon" "run: acquit doctor"
     start_daemon

@@ -1,7 +1,7 @@
 //! Everything that must survive: blobs as files, the rest as rows.
 //!
 //! A change is acknowledged only when it would survive a power cut: rows are
-//! written by one thread, in groups ([`commit`]), and each group is flushed and
+//! written by one thread, in groups, and each group is flushed and
 //! synced before anybody is told. The store knows nothing of what a verdict
 //! means.
 

@@ -31,11 +31,17 @@ class Complaints(logging.Handler):
         self.texts.append(f"{record.getMessage()} {error or ''}".strip())
 
 
-def start():
+def load():
     engine = kicomav.Engine()
     plugins = os.path.join(os.path.dirname(kicomav.__file__), "plugins")
     if not engine.set_plugins(plugins):
         raise SystemExit("KicomAV loads no plugins")
+    return engine
+
+
+def start():
+    """Makes this process's own instance: it unpacks below the temporary directory there is."""
+    global instance
     instance = engine.create_instance()
     if instance is None or not instance.init():
         raise SystemExit("KicomAV does not start")
@@ -44,7 +50,6 @@ def start():
     instance.set_options(None)
     instance.set_options({"opt_arc": True, "opt_list": True})
     watch(instance)
-    return engine, instance
 
 
 def watch(instance):
@@ -107,5 +112,5 @@ complaints = Complaints()
 logging.getLogger().handlers = [complaints]
 logging.getLogger("kicomav").propagate = True
 # An engine that is forgotten removes the directory its instance unpacks to.
-engine, instance = start()
-acquit_driver.run(examine, SECONDS)
+engine, instance = load(), None
+acquit_driver.run(examine, SECONDS, prepare=start)

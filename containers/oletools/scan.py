@@ -23,7 +23,8 @@ OFFICE_STREAMS = (
 )
 PROGRAM = re.compile(r"\.(exe|dll|scr|com|pif|bat|cmd|ps1|vbs|vbe|js|jse|wsf|hta|lnk|msi|jar)$", re.I)
 COMMAND = re.compile(r"cmd|powershell|mshta|rundll32|regsvr32|wscript|cscript|\.exe", re.I)
-VBA_TEXT = re.compile(rb"(?im)^\s*(attribute vb_name\b|(private |public )?(sub|function) \w+\s*\()")
+VBA_HEAD = re.compile(rb"(?im)^\s*(attribute vb_name\b|(private |public )?(sub|function) \w+\s*\()")
+VBA_TAIL = re.compile(rb"(?im)^\s*(attribute vb_name\b|end (sub|function)\b)")
 
 
 def kind_of(path, head):
@@ -38,12 +39,14 @@ def kind_of(path, head):
         return "rtf"
     if head.lstrip().startswith((b"<?xml", b"MIME-Version")) and b"ffice" in head:
         return "flat"
-    if b"\0" not in head and VBA_TEXT.search(head):
+    if b"\0" not in head and VBA_HEAD.search(head) and VBA_TAIL.search(head):
         return "vba"
     raise Unsupported("not a document")
 
 
 def kind_of_zip(path):
+    if not zipfile.is_zipfile(path):
+        raise Unsupported("a broken ZIP archive")
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if "[Content_Types].xml" not in names:

@@ -32,9 +32,12 @@ def is_pickle(path, head):
 
 
 def check_archive(path):
-    with zipfile.ZipFile(path) as archive:
-        if any(entry.flag_bits & 1 for entry in archive.infolist()):
-            raise Unsupported("the archive is encrypted")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.flag_bits & 1 for entry in archive.infolist()):
+                raise Unsupported("the archive is encrypted")
+    except zipfile.BadZipFile as error:
+        raise Unsupported(f"no ZIP archive that can be read: {error}") from error
 
 
 def verdict_of(result, complaints):

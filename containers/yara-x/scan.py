@@ -17,20 +17,22 @@ def compile_rules(path):
     return compiler.build()
 
 
-def main():
-    scanner = yara_x.Scanner(compile_rules(sys.argv[2]))
+def start():
+    """Makes this process's own scanner: its clock is a thread, which no fork survives."""
+    global scanner
+    scanner = yara_x.Scanner(rules)
     scanner.set_timeout(SECONDS)
 
-    def examine(path):
-        matching = scanner.scan_file(path).matching_rules
-        if not matching:
-            return acquit_driver.undetected()
-        sure = [rule for rule in matching if "suspicious" not in rule.tags]
-        if sure:
-            return acquit_driver.malicious(sure[0].identifier)
-        return acquit_driver.suspicious(matching[0].identifier)
 
-    acquit_driver.run(examine, SECONDS + 3)
+def examine(path):
+    matching = scanner.scan_file(path).matching_rules
+    if not matching:
+        return acquit_driver.undetected()
+    sure = [rule for rule in matching if "suspicious" not in rule.tags]
+    if sure:
+        return acquit_driver.malicious(sure[0].identifier)
+    return acquit_driver.suspicious(matching[0].identifier)
 
 
-main()
+rules, scanner = compile_rules(sys.argv[-1]), None
+acquit_driver.run(examine, SECONDS + 3, prepare=start)

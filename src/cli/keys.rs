@@ -90,7 +90,8 @@ async fn create(context: &Context, name: &str, role: Role) -> anyhow::Result<Exi
         .and_then(Value::as_str);
     let key = key.ok_or_else(|| client.garbled("there is no key in it"))?;
     if context.json {
-        emit_json(&answer["data"])?;
+        let made: Object<Value> = serde_json::from_value(answer["data"].clone())?;
+        emit_json(&document(made))?;
     } else {
         eprintln!("This key is shown only now; the server keeps a hash of it:");
         emit(&format!("{}\n", visible(key)))?;

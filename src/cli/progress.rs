@@ -7,8 +7,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 const BYTES: &str = "{spinner} uploaded {bar:30} {bytes} of {total_bytes} ({binary_bytes_per_sec})";
 const FILES: &str = "{spinner} analyzed {bar:30} {pos} of {len} files, {elapsed}";
 
-/// The two bars of a scan.
-#[derive(Debug)]
+/// The two bars of a scan; clones share them.
+#[derive(Clone, Debug)]
 pub struct Progress {
     bars: MultiProgress,
     bytes: ProgressBar,

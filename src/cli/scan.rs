@@ -141,10 +141,15 @@ fn asked(engines: &[engines::Engine], wanted: &[EngineId]) -> anyhow::Result<Vec
 impl Scan {
     async fn files(&self, paths: Vec<PathBuf>) -> Vec<FileReport> {
         let (sender, found) = mpsc::channel(AHEAD);
-        let walk = tokio::task::spawn_blocking(move || {
-            // Ends early when the receiver is gone, after Ctrl-C.
-            Walk::new(paths).try_for_each(|found| sender.blocking_send(found))
-        });
+        let progress = self.progress.clone();
+        let send = move |found| {
+            if let Found::File { size, .. } = &found {
+                progress.found(*size);
+            }
+            sender.blocking_send(found)
+        };
+        // Ends early when the receiver is gone, after Ctrl-C.
+        let walk = tokio::task::spawn_blocking(move || Walk::new(paths).try_for_each(send));
         let reports = stream(found)
             .map(|found| self.one(found))
             .buffer_unordered(IN_FLIGHT)
@@ -167,7 +172,6 @@ impl Scan {
                 Some(FileReport::failed(path, 0, reason))
             }
             Found::File { path, size } => {
-                self.progress.found(size);
                 let report = self.file(path, size).await;
                 self.progress.done();
                 Some(report)

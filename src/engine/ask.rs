@@ -3,12 +3,12 @@
 //! How the command ended is judged here, before the parser sees a byte: a run
 //! that was killed, ran out of memory or printed too much has no clean files.
 
+mod clamd;
+mod driver;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::timeout;
-
-use super::clamd;
 use super::manifest::{Isolation, Manifest, Transport};
 use super::parser::{Output, Parser};
 use super::resident::{Lease, Resident};
@@ -95,6 +95,7 @@ impl Engine {
         match self.manifest.run.transport {
             Transport::Command => self.ask_command(lease, &batch).await,
             Transport::Clamd => self.ask_clamd(lease, &batch).await,
+            Transport::Driver => self.ask_driver(lease, &batch).await,
         }
     }
 
@@ -174,25 +175,39 @@ impl Engine {
                 health,
             };
         }
-        let files: Vec<&str> = batch.files.iter().map(String::as_str).collect();
-        let output = Output {
-            exit_code: finished.exited.code,
-            stdout: &finished.stdout,
-            stderr: &finished.stderr,
-        };
-        let parsed = self.parser.parse(output, &files, batch.sentinel.as_deref());
-        let said = parsed
-            .into_iter()
-            .zip(&batch.files)
-            .map(|(parsed, staged)| Said {
-                verdict: parsed.verdict,
-                staged: Some(staged.clone()),
-            });
+        let printed = (
+            finished.exited.code,
+            finished.stdout.as_slice(),
+            finished.stderr.as_slice(),
+        );
+        let answers = self.parse(batch, printed);
         Asked {
-            answers: said.collect(),
+            answers,
             run,
             health: Health::Fine,
         }
+    }
+
+    /// Reads what was printed by a run that came to its end.
+    fn parse(
+        &self,
+        batch: &Batch,
+        (exit_code, stdout, stderr): (Option<i32>, &[u8], &[u8]),
+    ) -> Vec<Said> {
+        let files: Vec<&str> = batch.files.iter().map(String::as_str).collect();
+        let output = Output {
+            exit_code,
+            stdout,
+            stderr,
+        };
+        let sentinel = batch.sentinel.as_deref();
+        let parsed = self.parser.parse(output, &files, sentinel);
+        let said = parsed.into_iter().zip(&batch.files);
+        let said = said.map(|(parsed, staged)| Said {
+            verdict: parsed.verdict,
+            staged: Some(staged.clone()),
+        });
+        said.collect()
     }
 
     /// Judges a run that did not come to its own end; such a run has no clean files.
@@ -220,68 +235,6 @@ impl Engine {
             (None, None) => Some(suspect("ended in an unknown way".to_owned())),
             (None, Some(_)) => None,
         }
-    }
-
-    async fn ask_clamd(&self, lease: &Lease, batch: &Batch) -> Asked {
-        let started = Instant::now();
-        let (mut answers, mut raw) = (Vec::with_capacity(batch.files.len()), Vec::new());
-        let mut health = Health::Fine;
-        for staged in &batch.files {
-            let verdict = if health == Health::Fine {
-                let (verdict, after) = self.ask_clamd_one(lease, staged, &mut raw).await;
-                health = after;
-                verdict
-            } else {
-                Verdict::failure("not asked: the engine had failed on a file before")
-            };
-            answers.push(Said {
-                verdict,
-                staged: Some(staged.clone()),
-            });
-        }
-        let run = Run {
-            versions: lease.live.versions.clone(),
-            duration: started.elapsed(),
-            raw,
-        };
-        Asked {
-            answers,
-            run,
-            health,
-        }
-    }
-
-    async fn ask_clamd_one(
-        &self,
-        lease: &Lease,
-        staged: &str,
-        raw: &mut Vec<u8>,
-    ) -> (Verdict, Health) {
-        let asked = timeout(self.deadline(1), self.clamd_scan(lease, staged)).await;
-        match asked {
-            Ok(Some(reply)) => {
-                raw.extend_from_slice(&reply.raw);
-                raw.push(b'\n');
-                (reply.verdict, Health::Fine)
-            }
-            Ok(None) => {
-                let reason = self.resident.autopsy(&lease.live).await;
-                (Verdict::failure(&reason), Health::Suspect(reason))
-            }
-            Err(_) => (
-                Verdict::Timeout,
-                Health::Suspect("did not answer in time".to_owned()),
-            ),
-        }
-    }
-
-    async fn clamd_scan(&self, lease: &Lease, staged: &str) -> Option<clamd::ClamdReply> {
-        let session = self.resident.session(&lease.live).await?;
-        let socket = self.manifest.run.socket.as_deref()?.to_str()?;
-        let mut stream = session.dial(socket).await.ok()?;
-        clamd::scan(&mut stream, staged, self.deadline(1))
-            .await
-            .ok()
     }
 
     async fn lost(&self, lease: &Lease, count: usize) -> Asked {

@@ -122,6 +122,9 @@ pub enum Transport {
     Command,
     /// A resident daemon that speaks clamd's protocol.
     Clamd,
+    /// A resident driver: it is told the path of a list of files, answers as a command would
+    /// print, and ends with a line `exit 0`.
+    Driver,
 }
 
 /// Whether state may survive from one batch to the next.

@@ -175,3 +175,6 @@ fn each<S, T>(
         .map(|(number, spec)| compile(&format!("{key}.{number}"), spec))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

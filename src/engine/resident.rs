@@ -312,7 +312,7 @@ impl Resident {
             }
             let session = timeout(LOOK.min(left), self.port.session(&generation)).await;
             match session {
-                Ok(session) => match self.read_versions(session).await {
+                Ok(session) => match self.read_versions(session, &generation).await {
                     Ok(read) => break read,
                     Err(reason) => last = reason,
                 },
@@ -341,10 +341,19 @@ impl Resident {
         }))
     }
 
-    async fn read_versions(&self, session: Session) -> Result<EngineVersions, String> {
+    async fn read_versions(
+        &self,
+        session: Session,
+        generation: &str,
+    ) -> Result<EngineVersions, String> {
         match self.manifest.run.transport {
             Transport::Command => versions::of_command(&self.manifest, session).await,
             Transport::Clamd => versions::of_clamd(&self.manifest, session).await,
+            Transport::Driver => {
+                versions::ping_driver(&self.manifest, session).await?;
+                let session = self.port.session(generation).await;
+                versions::of_command(&self.manifest, session).await
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use regex::RegexBuilder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::clamd;
 use super::manifest::Manifest;
@@ -42,19 +43,45 @@ pub async fn of_command(manifest: &Manifest, session: Session) -> Result<EngineV
     parse(&version.pattern, &text)
 }
 
-/// Asks a clamd; it answers only when its signatures are loaded.
+/// Asks whether a driver listens; it does so when everything is loaded.
 ///
 /// # Errors
-/// Says what was seen instead of a version.
-pub async fn of_clamd(manifest: &Manifest, session: Session) -> Result<EngineVersions, String> {
+/// Says what was seen instead.
+pub async fn ping_driver(manifest: &Manifest, session: Session) -> Result<(), String> {
+    let mut stream = session
+        .dial(socket(manifest)?)
+        .await
+        .map_err(|error| error.to_string())?;
+    let asked = async {
+        stream.write_all(b"ping\n").await?;
+        let mut answer = String::new();
+        stream.take(64).read_to_string(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    match tokio::time::timeout(LIMIT, asked).await {
+        Ok(Ok(answer)) if answer == "exit 0\n" => Ok(()),
+        Ok(Ok(answer)) => Err(format!("the driver answered {answer:?} to a ping")),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the driver does not answer".to_owned()),
+    }
+}
+
+fn socket(manifest: &Manifest) -> Result<&str, &'static str> {
     let socket = manifest
         .run
         .socket
         .as_deref()
         .ok_or("the manifest names no socket")?;
-    let path = socket.to_str().ok_or("the manifest's socket is no text")?;
+    socket.to_str().ok_or("the manifest's socket is no text")
+}
+
+/// Asks a clamd; it answers only when its signatures are loaded.
+///
+/// # Errors
+/// Says what was seen instead of a version.
+pub async fn of_clamd(manifest: &Manifest, session: Session) -> Result<EngineVersions, String> {
     let mut stream = session
-        .dial(path)
+        .dial(socket(manifest)?)
         .await
         .map_err(|error| error.to_string())?;
     let read = clamd::version(&mut stream, LIMIT)

@@ -151,25 +151,42 @@ impl Ingest {
         sha256: Sha256,
         submission: Submission,
     ) -> Result<Option<Analysis>, IngestError> {
+        Ok(self.reanalyze_all(vec![sha256], submission).await?.pop())
+    }
+
+    /// Opens new analyses of blobs, all in one change; blobs that are not here are passed over.
+    ///
+    /// # Errors
+    /// If the store fails or an engine is unknown.
+    pub async fn reanalyze_all(
+        &self,
+        blobs: Vec<Sha256>,
+        submission: Submission,
+    ) -> Result<Vec<Analysis>, IngestError> {
         let order = self.order(&submission)?;
         let lanes = self.lanes.clone();
         let open = move |change: &mut Change<'_>| {
-            let Some(row) = change.get(&BLOBS, &sha256)? else {
-                return Ok(None);
-            };
-            let extension = row.names.last().and_then(|name| extension(name));
-            let order = Order {
-                sha256,
-                size_bytes: row.size_bytes,
-                extension,
-                ..order
-            };
-            analysis::open(change, &lanes, &order).map(Some)
+            let (mut opened, mut keys) = (Vec::new(), Vec::new());
+            for sha256 in blobs {
+                let Some(row) = change.get(&BLOBS, &sha256)? else {
+                    continue;
+                };
+                let extension = row.names.last().and_then(|name| extension(name));
+                let order = Order {
+                    sha256,
+                    size_bytes: row.size_bytes,
+                    extension,
+                    ..order.clone()
+                };
+                let (analysis, jobs) = analysis::open(change, &lanes, &order)?;
+                opened.push(analysis);
+                keys.extend(jobs);
+            }
+            Ok((opened, keys))
         };
-        match self.store.write(open).await? {
-            Some((analysis, keys)) => Ok(Some(self.finish(analysis, &keys)?.0)),
-            None => Ok(None),
-        }
+        let (opened, keys) = self.store.write(open).await?;
+        self.lanes.arrived(&keys);
+        Ok(opened)
     }
 
     fn finish(

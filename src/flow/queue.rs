@@ -116,10 +116,13 @@ impl Lanes {
 
     /// Tells the engines of jobs that are now durable.
     pub fn arrived(&self, keys: &[LaneKey]) {
+        // Counted before anybody is woken, so that the first batch takes its share of all.
         for key in keys {
             let lane = self.lane(&key.engine);
             lane.depths[index(key.priority)].fetch_add(1, Ordering::Relaxed);
-            lane.arrived.notify_one();
+        }
+        for key in keys {
+            self.lane(&key.engine).arrived.notify_one();
         }
     }
 

@@ -28,6 +28,8 @@ use crate::system::now;
 
 /// How often a lane is looked at without being told; catches leases that ran out.
 const POLL: Duration = Duration::from_secs(5);
+/// Part of a full batch that is worth a start of the engine while more waits.
+const LEAST_PART: u64 = 4;
 /// Parts a batch without answers is cut into.
 const PARTS: usize = 4;
 
@@ -123,14 +125,19 @@ impl Scanner {
         }
     }
 
-    /// Takes its share of what waits, so that every slot has something to do.
+    /// Takes its share of what waits, so that every slot has something to do, but
+    /// no crumbs while there is more: a batch costs a start of the engine.
     fn batch_limit(&self) -> BatchLimit {
         let run = &self.engine.manifest.run;
         let depth = self.lanes.depth(&self.engine.manifest.id);
         let waiting = (depth.interactive + depth.nightly).saturating_sub(depth.leased);
-        let share = waiting
-            .div_ceil(u64::from(run.slots))
-            .clamp(1, self.engine.most_files());
+        let (slots, most) = (u64::from(run.slots), self.engine.most_files());
+        let least = if waiting > 2 * slots {
+            (most / LEAST_PART).max(1)
+        } else {
+            1
+        };
+        let share = waiting.div_ceil(slots).clamp(least, most);
         BatchLimit {
             files: usize::try_from(share).unwrap_or(1),
             bytes: run.batch_mb << 20,

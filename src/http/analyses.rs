@@ -164,23 +164,38 @@ pub async fn raw(
     let store = app.api.store.clone();
     let wanted = engine.clone();
     let read = tokio::task::spawn_blocking(move || read_raw(&store, &id, &wanted)).await;
-    let output = read.map_err(|error| ApiError::internal(&error))??;
+    let read = read.map_err(|error| ApiError::internal(&error))??;
+    let Printed { output, staged } = read.ok_or_else(none)?;
     let name = format!("{id}-{engine}.txt");
-    let mut response = (download::attachment(&name), output.ok_or_else(none)?).into_response();
+    // The output may be that of a whole batch; this is the file's name in it.
+    let staged = [("x-acquit-staged-name", staged.unwrap_or_default())];
+    let mut response = (download::attachment(&name), staged, output).into_response();
     let plain = axum::http::HeaderValue::from_static("text/plain; charset=utf-8");
     let kind = axum::http::header::CONTENT_TYPE;
     response.headers_mut().insert(kind, plain);
     Ok(response)
 }
 
+/// What an engine printed, and the name under which it saw the file.
+struct Printed {
+    output: Vec<u8>,
+    staged: Option<String>,
+}
+
 fn read_raw(
     store: &Store,
     id: &AnalysisId,
     engine: &EngineId,
-) -> Result<Option<Vec<u8>>, StoreError> {
-    let raw = store.results(id)?.remove(engine);
-    let raw = raw.and_then(|result| result.raw_output);
-    raw.map_or(Ok(None), |raw| store.raw_output(&raw))
+) -> Result<Option<Printed>, StoreError> {
+    let Some(result) = store.results(id)?.remove(engine) else {
+        return Ok(None);
+    };
+    let Some(raw) = result.raw_output else {
+        return Ok(None);
+    };
+    let output = store.raw_output(&raw)?;
+    let staged = result.staged_name;
+    Ok(output.map(|output| Printed { output, staged }))
 }
 
 /// Waits until an analysis is completed, or for as long as it is to be waited.

@@ -115,7 +115,8 @@ fn wrong_key() -> ApiError {
 /// near the daemon. A key that was revoked stays revoked.
 ///
 /// # Errors
-/// If the directory cannot be read or the store fails; a malformed file is passed over.
+/// If the directory cannot be read or the store fails; a file that cannot be understood is passed
+/// over.
 pub async fn import_keys(store: &Store, data_dir: &Path, now: Timestamp) -> anyhow::Result<usize> {
     let dir = data_dir.join("keys.d");
     let rows = tokio::task::spawn_blocking(move || read_key_files(&dir, now)).await??;
@@ -145,11 +146,11 @@ fn read_key_files(dir: &Path, now: Timestamp) -> anyhow::Result<Vec<KeyRow>> {
     let paths = paths.filter(|path| path.extension().is_some_and(|e| e == "sha256"));
     let mut rows = Vec::new();
     for path in paths.take(KEY_FILES) {
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        match key_row(&text, now) {
-            Some(row) => rows.push(row),
-            None => warn!(path = %path.display(), "A key file is malformed and passed over"),
+        let path = path.display().to_string();
+        match std::fs::read_to_string(&path).map(|text| key_row(&text, now)) {
+            Ok(Some(row)) => rows.push(row),
+            Ok(None) => warn!(path, "A key file is malformed and passed over"),
+            Err(error) => warn!(path, %error, "A key file cannot be read and is passed over"),
         }
     }
     Ok(rows)

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::envelope::{Answer, Base, Collection, Links, Object};
 use super::error::{ApiError, ErrorBody};
-use crate::model::{Control, EngineId, EngineStatus, ProbeCheck, Reuse};
+use crate::model::{Control, EngineId, EngineStatus, EngineVersions, ProbeCheck, Reuse};
 
 /// How an engine fares.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,22 +28,18 @@ pub struct EngineAttributes {
     state: &'static str,
     /// Whether a file given to it now would be scanned.
     can_scan: bool,
-    /// Its version, in its own words.
-    engine_version: Option<String>,
-    /// Version of its signatures, in its own words.
-    signatures_version: Option<String>,
-    /// Date of its signatures, `YYYYMMDD`.
-    engine_update: Option<String>,
-    /// The signature set it scans with.
-    signature_set: Option<String>,
-    /// Content id of its image.
-    image: Option<String>,
+    /// What it scans with, read from its running container.
+    versions: Option<Versions>,
     /// The last thing that went wrong.
     last_error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error_date: Option<u64>,
-    /// Jobs that are not done.
-    queue: Queue,
+    /// Jobs that wait and somebody waits for.
+    queued_interactive: u64,
+    /// Jobs that wait for the night.
+    queued_nightly: u64,
+    /// Jobs under way.
+    running: u64,
     /// Batches that may run at the same time.
     slots: u16,
     /// How its jobs ended since the daemon started.
@@ -54,15 +50,31 @@ pub struct EngineAttributes {
     probe: Vec<Check>,
 }
 
-/// Jobs that are not done.
+/// What an engine scans with.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Queue {
-    /// Somebody waits for them.
-    interactive: u64,
-    /// Of the nightly rescan.
-    nightly: u64,
-    /// Under way.
-    running: u64,
+pub struct Versions {
+    /// Program version, in the engine's own words.
+    engine: Option<String>,
+    /// Version of the signatures, in the engine's own words.
+    signatures: Option<String>,
+    /// Date of the signatures, `YYYYMMDD`.
+    signatures_date: Option<String>,
+    /// Content id of the image.
+    image: String,
+    /// The signature set, if it is not in the image.
+    signature_set: Option<String>,
+}
+
+impl From<EngineVersions> for Versions {
+    fn from(versions: EngineVersions) -> Self {
+        Self {
+            engine: versions.engine,
+            signatures: versions.signatures,
+            signatures_date: versions.signatures_date,
+            image: versions.image,
+            signature_set: versions.signature_set.map(|set| set.0),
+        }
+    }
 }
 
 /// How jobs ended.
@@ -227,28 +239,18 @@ fn object(status: &EngineStatus, base: &Base) -> Object<EngineAttributes> {
 }
 
 fn attributes(status: EngineStatus) -> EngineAttributes {
-    let versions = status.versions;
-    let read = |field: fn(crate::model::EngineVersions) -> Option<String>| {
-        versions.clone().and_then(field)
-    };
     EngineAttributes {
         state: status.state.as_str(),
         can_scan: status.state.can_scan(),
-        engine_version: read(|v| v.engine),
-        signatures_version: read(|v| v.signatures),
-        engine_update: read(|v| v.signatures_date),
-        signature_set: read(|v| v.signature_set.map(|set| set.0)),
-        image: read(|v| Some(v.image)),
+        versions: status.versions.map(Versions::from),
         name: status.name,
         vendor: status.vendor,
         description: status.description,
         last_error: status.last_error,
         last_error_date: status.last_error_at.map(|at| at.seconds()),
-        queue: Queue {
-            interactive: status.queued_interactive,
-            nightly: status.queued_nightly,
-            running: status.running,
-        },
+        queued_interactive: status.queued_interactive,
+        queued_nightly: status.queued_nightly,
+        running: status.running,
         slots: status.slots,
         coverage: Jobs {
             answered: status.answered,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::join_all;
 use tracing::info;
 
 use crate::flow::ingest::{Ingest, IngestError, Submission};
@@ -11,7 +10,7 @@ use crate::store::{BLOBS, Store};
 use crate::system::now;
 
 /// Blobs read, and analyses opened in one group, at a time.
-const PAGE: usize = 200;
+const PAGE: usize = 128;
 
 /// Opens an analysis of every blob; returns how many.
 ///
@@ -21,7 +20,7 @@ pub async fn run(
     store: &Store,
     ingest: &Ingest,
     (engine, reuse): (Option<EngineId>, Reuse),
-) -> Result<u64, IngestError> {
+) -> Result<usize, IngestError> {
     let engines: Option<BTreeSet<_>> = engine.map(|engine| BTreeSet::from([engine]));
     let submission = || Submission {
         name: None,
@@ -33,13 +32,9 @@ pub async fn run(
     let (mut count, mut from) = (0, None::<Vec<u8>>);
     loop {
         let page = store.list(&BLOBS, (&[], from.as_deref()), PAGE)?;
-        let opening = page
-            .rows
-            .iter()
-            .map(|(id, _)| ingest.reanalyze(*id, submission()));
-        for opened in join_all(opening).await {
-            count += u64::from(opened?.is_some());
-        }
+        let blobs = page.rows.iter().map(|(sha256, _)| *sha256).collect();
+        let opened = ingest.reanalyze_all(blobs, submission()).await?;
+        count += opened.len();
         match page.next {
             Some(next) => from = Some(next),
             None => break,

@@ -137,15 +137,16 @@ class Appliance:
         rows = self.call("GET", "/api/v3/acquit/engines")
         return {row["id"]: row["attributes"] for row in rows}
 
-    def upload(self, path):
-        """Uploads a file by the way its size asks for; returns the analysis' id."""
+    def upload(self, path, engine=None):
+        """Uploads a file by the way its size asks for, for one engine or all; returns the analysis' id."""
         url = "/api/v3/files"
         if path.stat().st_size > 32 << 20:
             parts = urlsplit(self.call("GET", "/api/v3/files/upload_url"))
             url = parts.path + ("?" + parts.query if parts.query else "")
         boundary = secrets.token_hex(16)
+        chosen = f"--{boundary}\r\nContent-Disposition: form-data; name=\"engines\"\r\n\r\n{engine}\r\n" if engine else ""
         head = (
-            f"--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"sample\"\r\n"
+            f"{chosen}--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"sample\"\r\n"
             "Content-Type: application/octet-stream\r\n\r\n"
         ).encode()
         tail = f"\r\n--{boundary}--\r\n".encode()
@@ -180,7 +181,7 @@ class Appliance:
 
     def jobs_done(self, engine):
         """Jobs answered and jobs failed since the daemon started."""
-        coverage = self.engines()[engine]["coverage"]
+        coverage = self.call("GET", f"/api/v3/acquit/engines/{engine}")["attributes"]["coverage"]
         return coverage["answered"], coverage["failed"]
 
     def wait_for_engines(self, seconds=300):
@@ -196,5 +197,6 @@ class Appliance:
             time.sleep(0.1)
 
     def wait_until_idle(self):
-        while any(sum(row["queue"].values()) for row in self.engines().values()):
+        waiting = ("queued_interactive", "queued_nightly", "running")
+        while any(row[field] for row in self.engines().values() for field in waiting):
             time.sleep(0.02)

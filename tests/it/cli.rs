@@ -1,6 +1,10 @@
 //! The command line against a small server that speaks the API's wire.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
 mod fake;
+mod offline;
+mod real;
 
 use std::path::Path;
 
@@ -428,54 +432,20 @@ fn engine_test_judges_each_engine() {
 }
 
 #[test]
-fn first_key_is_made_once() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
-    let (config, key) = (
-        dir.path().join("acquit.toml"),
-        dir.path().join("sub/admin.key"),
-    );
-    let data_dir = dir.path().to_str().unwrap();
-    std::fs::write(&config, format!("[storage]\ndata_dir = {data_dir:?}\n")).unwrap();
-    let init = || {
-        let mut command = bare();
-        command.arg("--config").arg(&config);
-        command
-            .args(["keys", "init", "--out"])
-            .arg(&key)
-            .assert()
-            .code(0)
-    };
-    init().stdout(contains("made admin key"));
-    let text = std::fs::read_to_string(&key).unwrap();
-    assert_eq!(text.trim().len(), 64);
-    assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    let digest = std::fs::read_to_string(dir.path().join("keys.d/admin.sha256")).unwrap();
-    let parts: Vec<&str> = digest.split_whitespace().collect();
-    assert_eq!(parts, [&text[..8], &sha256(&text), "admin"]);
-    init().stdout(contains("kept admin key"));
-    assert_eq!(std::fs::read_to_string(&key).unwrap(), text);
-}
-
-fn sha256(key: &str) -> String {
-    use sha2::Digest;
-    hex::encode(sha2::Sha256::digest(hex::decode(key.trim()).unwrap()))
-}
-
-#[test]
-fn configuration_is_checked_to_the_column() {
-    let dir = folder(&[("good.toml", ""), ("bad.toml", "[http]\nlisen = 1\n")]);
-    let check = |name: &str| {
-        let mut command = bare();
-        command
-            .arg("check-config")
-            .arg(dir.path().join(name))
-            .assert()
-    };
-    check("good.toml")
-        .code(0)
-        .stdout(contains("data_dir = \"/var/lib/acquit\""));
-    check("bad.toml")
-        .code(2)
-        .stderr(contains("bad.toml:2:1: unknown field `lisen`"));
+fn scan_ends_at_once_when_interrupted() {
+    let fake = Fake::start(verdicts);
+    fake.pending(1_000_000);
+    let dir = folder(&[("a", "fine")]);
+    let mut scan = std::process::Command::new(env!("CARGO_BIN_EXE_acquit"))
+        .args(["scan", "--apikey", KEY, "--server", &fake.url])
+        .arg(dir.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while fake.uploads() == (0, 0) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let id = nix::unistd::Pid::from_raw(i32::try_from(scan.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(scan.wait().unwrap().code(), Some(130));
 }

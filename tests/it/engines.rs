@@ -3,8 +3,11 @@
 //!
 //! `UPDATE_GOLDEN=1` records what they print as the fixtures of the parsers.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod samples;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -97,6 +100,8 @@ fn run(manifest: &Manifest, batch: &Batch, signatures: Option<&Path>) -> Golden 
     docker.args(["run", "--rm", "--network=none", "--read-only"]);
     docker.args(["--cap-drop=ALL", "--security-opt=no-new-privileges"]);
     docker.args(["--user=65534:65534", "--log-driver=none"]);
+    let seccomp = root().join("src/engine/sandbox/seccomp.json");
+    docker.arg(format!("--security-opt=seccomp={}", seccomp.display()));
     let tmp = manifest.limits.tmp_mb;
     docker.arg(format!("--tmpfs=/tmp:rw,noexec,nosuid,nodev,size={tmp}m"));
     docker.arg(format!("--memory={}m", manifest.limits.memory_mb));
@@ -162,7 +167,7 @@ fn check_scan(id: &str, case: &str, samples: &[(&str, Vec<u8>)], expected: &[&st
 fn describe(parsed: &Parsed) -> String {
     let verdict = &parsed.verdict;
     let name = verdict.name().map(|name| name.as_str());
-    let words = name.or(verdict.reason()).unwrap_or_default();
+    let words = name.or_else(|| verdict.reason()).unwrap_or_default();
     format!("{} {words}", verdict.category())
 }
 
@@ -170,8 +175,8 @@ fn describe(parsed: &Parsed) -> String {
 #[track_caller]
 fn check_engine(id: &str, bad: (&str, Vec<u8>), clean: (&str, Vec<u8>), name: &str) {
     let bad_verdict = name;
-    check_scan(id, "known-bad", &[bad.clone()], &[bad_verdict]);
-    check_scan(id, "clean", &[clean.clone()], &["undetected"]);
+    check_scan(id, "known-bad", std::slice::from_ref(&bad), &[bad_verdict]);
+    check_scan(id, "clean", std::slice::from_ref(&clean), &["undetected"]);
     let several = [clean.clone(), bad.clone(), clean.clone(), bad];
     let expected = ["undetected", bad_verdict, "undetected", bad_verdict];
     check_scan(id, "several", &several, &expected);
@@ -430,4 +435,68 @@ fn parser_tells_whether_it_needs_a_sentinel() {
     let needs = |id: &str| Parser::needs_sentinel(&engine(id).1);
     assert!(needs("yara"));
     assert!(!needs("pdfid"));
+}
+
+/// Returns the fields of the structs of a source, by struct.
+fn fields(source: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut current = String::new();
+    for line in source.lines() {
+        if let Some(rest) = line.strip_prefix("pub struct ") {
+            current = rest.trim_end_matches(" {").to_owned();
+        } else if let Some((field, _)) = line
+            .strip_prefix("    pub ")
+            .filter(|rest| !rest.starts_with("fn ") && !rest.starts_with("const "))
+            .and_then(|rest| rest.split_once(':'))
+        {
+            let of = found.entry(current.clone()).or_default();
+            of.insert(field.to_owned());
+        }
+    }
+    found
+}
+
+/// Returns the keys of the tables of the README, by heading.
+fn documented(readme: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut current = String::new();
+    for line in readme.lines() {
+        if let Some(heading) = line.strip_prefix("### ") {
+            current = heading.trim_matches(|c| "`[]".contains(c)).to_owned();
+        } else if let Some((key, _)) = line
+            .strip_prefix("| `")
+            .and_then(|rest| rest.split_once('`'))
+        {
+            let of = found.entry(current.clone()).or_default();
+            of.insert(key.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_key_of_a_manifest_is_documented_and_no_other() {
+    let sections = [
+        ("Manifest", "The top"),
+        ("Image", "image"),
+        ("Run", "run"),
+        ("Limits", "limits"),
+        ("Signatures", "signatures"),
+        ("Version", "version"),
+        ("ParserSpec", "parse"),
+        ("ExitSpec", "parse.exit"),
+        ("ExitFailure", "parse.exit.failures"),
+        ("ProofSpec", "parse.proof"),
+        ("LineSpec", "parse.lines"),
+        ("RecordSpec", "parse.records"),
+        ("NameSpec", "parse.names"),
+        ("PathSpec", "parse.paths"),
+    ];
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let sources = read("src/engine/manifest.rs") + &read("src/engine/parser/spec.rs");
+    let (fields, documented) = (fields(&sources), documented(&read("engines/README.md")));
+    assert_eq!(fields.len(), sections.len(), "{:?}", fields.keys());
+    for (name, heading) in sections {
+        assert_eq!(fields.get(name), documented.get(heading), "{name}");
+    }
 }

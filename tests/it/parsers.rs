@@ -3,6 +3,8 @@
 //! `tests/fixtures/engines/<id>/<case>.out` is what an engine left behind,
 //! `<case>.json` what must be read from it. `UPDATE_GOLDEN=1` writes the latter.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,7 +55,7 @@ impl Golden {
     pub fn write(&self, path: &Path) {
         let exit = self
             .exit
-            .map_or("signal".to_owned(), |code| code.to_string());
+            .map_or_else(|| "signal".to_owned(), |code| code.to_string());
         let mut text = format!("exit: {exit}\nfiles: {}\n", self.files.join(" ")).into_bytes();
         if let Some(sentinel) = &self.sentinel {
             text.extend(format!("sentinel: {sentinel}\n").into_bytes());

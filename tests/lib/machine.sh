@@ -58,8 +58,8 @@ start() { # start NAME COMMAND...
     set +m
 }
 
-finish() { # finish NAME
-    local name=$1 began=$SECONDS status=0
+finish() { # finish NAME [SECONDS_SO_FAR]
+    local name=$1 began=$((SECONDS - ${2:-0})) status=0
     local pid=${JOB[$name]} log=$WORK/$name.log
     while kill -0 "$pid" 2>/dev/null; do
         show_progress "$name" $((SECONDS - began)) "$log"
@@ -75,6 +75,23 @@ finish() { # finish NAME
         die "\"$name\" ended with status $status"
     fi
     say "$name: done in $((SECONDS - began)) s"
+}
+
+# Waits for all that was started; what fails first ends the script at once.
+finish_all() {
+    local name shown began=$SECONDS
+    while ((${#JOB[@]})); do
+        shown=no
+        for name in "${!JOB[@]}"; do
+            if ! kill -0 "${JOB[$name]}" 2>/dev/null; then
+                finish "$name" $((SECONDS - began))
+            elif [[ $shown == no ]]; then
+                show_progress "$name" $((SECONDS - began)) "$WORK/$name.log"
+                shown=yes
+            fi
+        done
+        sleep 0.5
+    done
 }
 
 show_progress() { # show_progress NAME SECONDS LOG
@@ -265,11 +282,11 @@ choose_build_dir() {
     mkdir -p "$BUILD_DIR"
 }
 
+build_programs() { build_daemon && build_runner; }
+
 build_all() {
     choose_build_dir
     start "base image" build_base
-    run "acquit (cargo build --release)" build_daemon
-    run "acquit-runner (static)" build_runner
-    finish "base image"
+    start "programs (cargo build)" build_programs
+    finish_all
 }
-

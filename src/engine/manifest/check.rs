@@ -202,6 +202,7 @@ fn of_run(run: &Run) -> Vec<Problem> {
     let mut problems = match run.transport {
         Transport::Command => of_command(run),
         Transport::Clamd => of_clamd(run),
+        Transport::Driver => of_driver(run),
     };
     for (number, extension) in run.extensions.iter().enumerate() {
         let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -244,6 +245,23 @@ fn of_command(run: &Run) -> Vec<Problem> {
 }
 
 fn of_clamd(run: &Run) -> Vec<Problem> {
+    let mut problems = of_daemon(run);
+    if !run.command.is_empty() {
+        let what = "the transport clamd runs no command";
+        problems.push(Problem::new("run.command", what, "remove it"));
+    }
+    problems
+}
+
+fn of_driver(run: &Run) -> Vec<Problem> {
+    let mut problems = of_daemon(run);
+    if !run.command.is_empty() {
+        problems.extend(super::placeholder::problems(&run.command));
+    }
+    problems
+}
+
+fn of_daemon(run: &Run) -> Vec<Problem> {
     let mut problems = Vec::new();
     if run.daemon.is_empty() {
         let remedy = "give the daemon's command line, in the foreground";
@@ -253,10 +271,6 @@ fn of_clamd(run: &Run) -> Vec<Problem> {
     if !run.socket.as_deref().is_some_and(in_tmp) {
         let what = "there is no socket that the daemon could make";
         problems.push(Problem::new("run.socket", what, "name a path below /tmp"));
-    }
-    if !run.command.is_empty() {
-        let what = "the transport clamd runs no command";
-        problems.push(Problem::new("run.command", what, "remove it"));
     }
     problems
 }
@@ -344,4 +358,108 @@ fn of_parser(manifest: &Manifest) -> Vec<Problem> {
         )];
     }
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = include_str!("../../../engines/yara.toml");
+
+    /// Replaces a part of a good manifest and compares what is said of the first problem.
+    #[track_caller]
+    fn check_said(from: &str, to: &str, expected: &str) {
+        assert!(GOOD.contains(from), "{from}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("yara.toml");
+        std::fs::write(&path, GOOD.replacen(from, to, 1)).unwrap();
+        let problems = load(&path).map(|manifest| manifest.id).unwrap_err();
+        let said = problems.0[0].to_string();
+        assert!(said.contains(expected), "{said}");
+    }
+
+    #[test]
+    fn unknown_key_is_named_with_its_line() {
+        check_said("slots = 1", "slot = 1", "unknown field `slot`");
+        check_said("slots = 1", "slot = 1", "line 13, column 1");
+    }
+
+    #[test]
+    fn id_must_be_the_file_name() {
+        check_said("id = \"yara\"", "id = \"yarn\"", "name the file yarn.toml");
+    }
+
+    #[test]
+    fn placeholders_are_checked() {
+        check_said("\"{list}\"", "\"{lists}\"", "`{lists}` is no placeholder");
+        check_said(
+            "\"{list}\"",
+            "\"/list\"",
+            "0 placeholders tell the engine its files",
+        );
+        check_said("\"{list}\"", "\"{list}\", \"{dir}\"", "2 placeholders");
+        check_said(
+            "\"{list}\"",
+            "\"-f={files}\"",
+            "make it an argument of its own",
+        );
+    }
+
+    #[test]
+    fn clamd_needs_its_daemon_and_socket() {
+        check_said("\"command\"", "\"clamd\"", "there is no daemon");
+    }
+
+    #[test]
+    fn numbers_must_make_sense() {
+        check_said("slots = 1", "slots = 0", "run.slots: 0 is out of range");
+        check_said("tmp_mb = 16", "tmp_mb = 4000", "raise limits.memory_mb");
+        check_said("cpus = 2.0", "cpus = 0.0", "limits.cpus");
+    }
+
+    #[test]
+    fn paths_must_go_down() {
+        check_said(
+            "seed = \"signatures\"",
+            "seed = \"../x\"",
+            "outside the build context",
+        );
+        check_said(
+            "path = \"/signatures\"",
+            "path = \"/scan/x\"",
+            "no place for signatures",
+        );
+        check_said(
+            "path = \"/signatures\"",
+            "path = \"/a/../etc\"",
+            "no place for signatures",
+        );
+    }
+
+    #[test]
+    fn patterns_are_checked_where_they_stand() {
+        check_said(
+            "^Acquit_Seen",
+            "Acquit_Seen",
+            "begin it with ^ and end it with $",
+        );
+        check_said(
+            "(?<engine>",
+            "(?<program>",
+            "name them engine, signatures and date",
+        );
+    }
+
+    #[test]
+    fn missing_context_and_seed_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("yara.toml");
+        std::fs::write(&path, GOOD).unwrap();
+        let problems = check(&path, dir.path());
+        let keys: Vec<&str> = problems
+            .iter()
+            .map(|problem| problem.key.as_str())
+            .collect();
+        assert_eq!(keys, ["image.context", "signatures.seed"]);
+    }
 }

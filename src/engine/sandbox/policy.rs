@@ -98,7 +98,7 @@ pub fn scan_container(
     ];
     match manifest.run.transport {
         Transport::Command => {}
-        Transport::Clamd => {
+        Transport::Clamd | Transport::Driver => {
             command.extend(["--daemon".to_owned(), "--".to_owned()]);
             command.extend(manifest.run.daemon.iter().cloned());
         }

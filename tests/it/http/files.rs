@@ -349,6 +349,7 @@ async fn raw_output_is_an_attachment_of_plain_text() {
     let raw = appliance.get(&format!("{path}/yara")).send().await.unwrap();
     assert_eq!(raw.headers()["content-type"], "text/plain; charset=utf-8");
     assert_eq!(raw.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(raw.headers()["x-acquit-staged-name"], "0123456789abcdef");
     let disposition = raw.headers()["content-disposition"].to_str().unwrap();
     assert!(disposition.starts_with("attachment"), "{disposition}");
     assert!(raw.text().await.unwrap().ends_with("<script>\n"));

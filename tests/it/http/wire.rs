@@ -277,6 +277,8 @@ async fn engines_are_shown_with_state_and_last_error() {
     assert_eq!(attributes["state"], "backing-off");
     assert_eq!(attributes["can_scan"], false);
     assert_eq!(attributes["last_error"], "it died");
+    assert_eq!(attributes["versions"]["signatures_date"], "20261122");
+    assert_eq!(attributes["queued_nightly"], 0);
     assert_eq!(attributes["last_error_date"], 1_700_000_000);
     let list = appliance.json("/acquit/engines").await;
     let ids = list["data"]

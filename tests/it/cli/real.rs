@@ -1,0 +1,92 @@
+//! The command line against the real API; only the engines are played.
+
+use std::process::Output;
+use std::time::Duration;
+
+use acquit::model::Verdict;
+use serde_json::Value;
+
+use crate::http::appliance::{Appliance, malicious};
+
+/// Runs a command while the engines give their answers.
+async fn run(appliance: &Appliance, arguments: &[&str], yara: Verdict) -> (i32, String) {
+    let mut command = super::bare();
+    command
+        .env("ACQUIT_SERVER", &appliance.url)
+        .env("ACQUIT_APIKEY", &appliance.admin)
+        .args(arguments);
+    let command = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let engines = async {
+        loop {
+            appliance.answer("clamav", malicious("Win.Test")).await;
+            appliance.answer("yara", yara.clone()).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let output: Output = tokio::select! {
+        output = command => output.unwrap(),
+        () = engines => unreachable!(),
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), text + &said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scan_shows_what_the_real_api_says() {
+    let appliance = Appliance::start().await;
+    let dir = super::folder(&[("a", "one"), ("b", "two")]);
+    let path = dir.path().to_str().unwrap();
+    let failure = Verdict::failure("it fell over");
+    let (code, text) = run(&appliance, &["scan", "--json", path], failure).await;
+    assert_eq!(code, 1, "{text}");
+    let report: Value = serde_json::from_str(&text).unwrap();
+    for file in report["files"].as_array().unwrap() {
+        assert_eq!(file["detections"][0]["name"], "Win.Test");
+        assert_eq!(file["unanswered"][0]["reason"], "it fell over");
+        assert_eq!(file["coverage"]["answered"], 1);
+        assert_eq!(file["coverage"]["engines"], 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn file_above_the_direct_limit_gets_through() {
+    let appliance = Appliance::start_with(|config| config.http.direct_upload_mb = 1).await;
+    let dir = super::folder(&[("large", &"x".repeat(5 << 20))]);
+    let path = dir.path().to_str().unwrap();
+    let arguments = ["scan", "--engine", "yara", path];
+    let (code, text) = run(&appliance, &arguments, Verdict::Undetected).await;
+    assert_eq!(code, 0, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_is_made_listed_and_revoked() {
+    let appliance = Appliance::start().await;
+    let keys = async |arguments: &[&str]| run(&appliance, arguments, Verdict::Undetected).await;
+    let (code, made) = keys(&["keys", "create", "ci", "--json"]).await;
+    assert_eq!(code, 0, "{made}");
+    let made: Value = serde_json::from_str(&made).unwrap();
+    assert_eq!(made["role"], "publisher");
+    assert_eq!(made["apikey"].as_str().unwrap().len(), 64);
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(keys(&["keys", "revoke", id]).await.0, 0);
+    let (_, list) = keys(&["keys", "list"]).await;
+    let line = list.lines().find(|line| line.starts_with(id)).unwrap();
+    assert!(line.contains("revoked"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn engines_of_the_real_api_are_shown() {
+    let appliance = Appliance::start().await;
+    let (code, list) = run(&appliance, &["engines", "list"], Verdict::Undetected).await;
+    assert_eq!(code, 0, "{list}");
+    assert!(list.contains("2 of 2 enabled engines can scan"), "{list}");
+    let (code, shown) = run(
+        &appliance,
+        &["engines", "show", "yara"],
+        Verdict::Undetected,
+    )
+    .await;
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("can scan             true"), "{shown}");
+}
