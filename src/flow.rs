@@ -5,5 +5,6 @@ pub mod board;
 pub mod gate;
 pub mod ingest;
 pub mod keeper;
+pub mod leftovers;
 pub mod queue;
 pub mod scan;

@@ -9,7 +9,9 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,8 @@ use nix::unistd::Pid;
 
 use crate::process::{self, MARK};
 
+/// Where a command can leave files; a full one would fail every file that comes after.
+const SCRATCH: [&str; 2] = ["/tmp", "/dev/shm"];
 /// Orphans of processes that were not ours may come without a wake-up.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -114,6 +118,7 @@ impl Reaper {
             // Everything else in the container is a leftover. The kernel does this in one step,
             // so that not even a fork bomb escapes; and the lock keeps new commands away.
             let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+            SCRATCH.iter().for_each(|dir| empty(Path::new(dir)));
             return;
         }
         let orphan = |process: &process::Process| {
@@ -155,6 +160,20 @@ impl Reaper {
         let Some(exit) = wait(pid) else { return };
         if let Some(mut tell) = children.exits.remove(&pid.as_raw()) {
             let _ = tell.write_all(&exit.to_bytes());
+        }
+    }
+}
+
+/// Removes what is in a directory, as far as that can be done.
+fn empty(dir: &Path) {
+    // A command may have taken away its own right to look into it.
+    let _ = fs::set_permissions(dir, fs::Permissions::from_mode(0o700));
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        // A link is removed, not followed.
+        if fs::remove_file(&path).is_err() {
+            empty(&path);
+            let _ = fs::remove_dir(&path);
         }
     }
 }

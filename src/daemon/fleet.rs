@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::broadcast;
+use tokio::sync::{RwLock, broadcast};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -24,6 +24,7 @@ use crate::flow::analysis::Recorder;
 use crate::flow::board::Board;
 use crate::flow::gate::Gate;
 use crate::flow::keeper::Keeper;
+use crate::flow::leftovers::Leftovers;
 use crate::flow::queue::Lanes;
 use crate::flow::scan::Scanner;
 use crate::metrics::Metrics;
@@ -57,6 +58,7 @@ pub struct Fleet {
     engines: BTreeMap<EngineId, Arc<Engine>>,
     ports: BTreeMap<EngineId, Arc<RunnerPort>>,
     found: BTreeMap<EngineId, ContainerState>,
+    swept: bool,
     ground: String,
 }
 
@@ -92,6 +94,7 @@ impl Fleet {
             engines: BTreeMap::new(),
             ports: BTreeMap::new(),
             found: BTreeMap::new(),
+            swept: false,
         };
         let sentinel = fleet.parts.config.storage.data_dir.join("sentinel");
         staging::write_sentinel(&sentinel).context("cannot write the sentinel file")?;
@@ -219,13 +222,14 @@ impl Fleet {
             Ok(listed) => listed,
             Err(error) => return warn!(%error, "Cannot look for containers of before"),
         };
+        self.swept = true;
         for state in listed {
-            let wanted = state.running
-                && state.current
-                && self.engines.contains_key(&state.engine)
-                && !self.found.contains_key(&state.engine);
-            if wanted {
+            let owner = self.engines.get(&state.engine);
+            let owner = owner.filter(|_| state.running && state.current);
+            let owner = owner.filter(|_| !self.found.contains_key(&state.engine));
+            if let Some(owner) = owner {
                 info!(container.id = state.container, "Taking over a container");
+                owner.resident.expect(&state.generation);
                 self.found.insert(state.engine.clone(), state);
             } else if let Err(error) = sandbox.stop(&state.container).await {
                 warn!(container.id = state.container, %error, "Cannot remove a container");
@@ -235,6 +239,17 @@ impl Fleet {
 
     /// Starts the tasks of every engine.
     pub fn run(mut self, tasks: &mut JoinSet<&'static str>, shutdown: &CancellationToken) {
+        let leftovers = Leftovers {
+            sandbox: self.parts.sandbox.clone(),
+            engines: self.engines.clone(),
+            board: self.board.clone(),
+            swept: self.swept,
+        };
+        let stop = shutdown.clone();
+        tasks.spawn(async move {
+            stop.run_until_cancelled(leftovers.run()).await;
+            "leftovers"
+        });
         for (id, engine) in std::mem::take(&mut self.engines) {
             let gate = Gate::default();
             if let Some(port) = self.ports.remove(&id) {
@@ -293,6 +308,7 @@ impl Fleet {
             board: self.board.clone(),
             gate: gate.clone(),
             attempts: self.parts.config.engines.attempts,
+            floor: RwLock::default(),
         }
     }
 }

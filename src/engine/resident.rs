@@ -12,8 +12,9 @@
 //! a set number of files, and at once after a timeout, a crash or an
 //! out-of-memory event. Work already inside may end; nothing new goes in.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -76,6 +77,7 @@ pub struct Resident {
     budget: Budget,
     signature_set: Mutex<Option<SignatureSetId>>,
     current: tokio::sync::Mutex<Option<Arc<Live>>>,
+    led: Mutex<HashSet<String>>,
 }
 
 /// A right to use a live container; give it back with [`Resident::release`].
@@ -101,7 +103,22 @@ impl Resident {
             budget,
             signature_set,
             current: tokio::sync::Mutex::default(),
+            led: Mutex::default(),
         }
+    }
+
+    /// Tells whether a container is under this owner; one that is not is a leftover.
+    pub fn leads(&self, generation: &str) -> bool {
+        self.led().contains(generation)
+    }
+
+    /// Takes a container of before under this owner, who is to adopt it.
+    pub fn expect(&self, generation: &str) {
+        self.led().insert(generation.to_owned());
+    }
+
+    fn led(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.led.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Names the signature set that containers started from now on scan with.
@@ -119,9 +136,13 @@ impl Resident {
     pub async fn adopt(&self, state: ContainerState) -> Result<EngineVersions, ResidentError> {
         let mut current = self.current.lock().await;
         let memory = self.budget.take(self.manifest.limits.memory_mb).await;
-        let live = self
-            .meet((state.container, state.generation, state.image), memory)
-            .await?;
+        let generation = state.generation.clone();
+        self.expect(&generation);
+        let named = (state.container, state.generation, state.image);
+        let met = self.meet(named, memory).await;
+        let live = met.inspect_err(|_| {
+            self.led().remove(&generation);
+        })?;
         let versions = live.versions.clone();
         *current = Some(live);
         Ok(versions)
@@ -246,12 +267,26 @@ impl Resident {
             generation: generation.clone(),
             signature_set: set,
         };
+        self.expect(&generation);
+        let started = self.start_and_meet(start, memory).await;
+        if started.is_err() {
+            self.led().remove(&generation);
+        }
+        started
+    }
+
+    async fn start_and_meet(
+        &self,
+        start: Start,
+        memory: OwnedSemaphorePermit,
+    ) -> Result<Arc<Live>, ResidentError> {
+        let generation = start.generation.clone();
         let (container, image) = self.sandbox.start(start).await?;
         let named = (container.clone(), generation, image);
         match self.meet(named, memory).await {
             Ok(live) => Ok(live),
             Err(error) => {
-                // What went wrong is told; that the remains cannot be removed now is not worse.
+                // What went wrong is told; what cannot be removed now is found as a leftover.
                 let _ = self.sandbox.stop(&container).await;
                 Err(error)
             }
@@ -335,6 +370,7 @@ impl Resident {
         if let Err(error) = self.sandbox.stop(&live.container).await {
             tracing::warn!(engine.name = %self.manifest.id, %error, "Cannot stop a container");
         }
+        self.led().remove(&live.generation);
     }
 }
 

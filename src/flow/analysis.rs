@@ -191,7 +191,7 @@ impl Recorder {
             .iter()
             .map(|answer| result(answer, run, (raw.as_ref(), now)));
         let results: Vec<_> = results.collect();
-        self.count(&engine, &results, run);
+        let answered = results.clone();
         let settle = move |change: &mut Change<'_>| {
             if let Some(raw) = &raw {
                 change.put_bytes(&RAW_OUTPUTS, &raw.id, raw.stored.clone());
@@ -204,6 +204,7 @@ impl Recorder {
             record.collect::<Result<Vec<_>, StoreError>>()
         };
         let settled = self.store.write(settle).await?;
+        self.count(&engine, &answered, run);
         self.announce(settled, now);
         Ok(())
     }

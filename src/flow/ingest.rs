@@ -96,7 +96,8 @@ impl Ingest {
                 reserve_mb: self.reserve_mb,
             });
         }
-        Ok(self.store.blobs().receive(limit)?)
+        let reserve = self.reserve_mb << 20;
+        Ok(self.store.blobs().receive(limit, reserve)?)
     }
 
     /// Stores a file that has come in wholly and opens its analysis.

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::RwLock;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -49,6 +50,8 @@ pub struct Scanner {
     pub gate: Gate,
     /// Runs of a job that may fail before the failure is its verdict.
     pub attempts: u32,
+    /// Shared by the slots, except by a file's last attempt.
+    pub floor: RwLock<()>,
 }
 
 /// How an attempt at a batch ended.
@@ -59,6 +62,27 @@ enum Attempt {
     Later(String),
     /// Nobody can be asked, and that is the answer.
     Never(String),
+}
+
+/// Whether a batch may be asked about while other slots ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It may.
+    Shared,
+    /// Not for the last time: what befell the container may be the doing of another slot's file.
+    Alone,
+}
+
+impl Turn {
+    fn after(asked: &Asked) -> Self {
+        let mut answers = asked.answers.iter();
+        // A command's deadline is its own.
+        if asked.health == Health::Fine || answers.all(|said| said.verdict == Verdict::Timeout) {
+            Self::Shared
+        } else {
+            Self::Alone
+        }
+    }
 }
 
 impl Scanner {
@@ -130,28 +154,56 @@ impl Scanner {
     /// Brings a leased batch to an end; false if nobody could be asked and the jobs went back.
     async fn work(&self, batch: Vec<Leased>, shutdown: &CancellationToken) -> bool {
         let mut todo = match self.pass_over_oversize(batch).await {
-            batch if batch.is_empty() => return true,
-            batch => vec![batch],
+            Ok(batch) if batch.is_empty() => return true,
+            Ok(batch) => vec![(batch, Turn::Shared)],
+            Err(batch) => {
+                self.lanes.release(&batch);
+                return false;
+            }
         };
-        while let Some(batch) = todo.pop() {
+        while let Some((batch, turn)) = todo.pop() {
             if shutdown.is_cancelled() {
-                todo.push(batch);
+                todo.push((batch, turn));
                 break;
             }
-            self.lanes.extend(&batch, self.lease(batch.len() as u64));
-            match self.attempt(&batch).await {
-                Attempt::Asked(asked) => todo.extend(self.settle(batch, *asked).await),
-                Attempt::Never(reason) => self.fail(batch, &reason).await,
+            // As for the longest batch: its turn may come only after another slot's.
+            self.lanes
+                .extend(&batch, self.lease(self.engine.most_files()));
+            let settled = match self.attempt_in_turn(&batch, turn).await {
+                Attempt::Asked(asked) => {
+                    let next = Turn::after(&asked);
+                    let again = self.settle(batch, *asked).await;
+                    again.map(|again| again.into_iter().map(|batch| (batch, next)).collect())
+                }
+                Attempt::Never(reason) => self.fail(batch, &reason).await.map(|()| Vec::new()),
                 Attempt::Later(reason) => {
                     warn!(engine.name = %self.engine.manifest.id, reason, "Jobs wait");
-                    todo.push(batch);
-                    todo.iter().for_each(|batch| self.lanes.release(batch));
+                    Err(batch)
+                }
+            };
+            match settled {
+                Ok(again) => todo.extend::<Vec<_>>(again),
+                Err(batch) => {
+                    todo.push((batch, turn));
+                    todo.iter().for_each(|(batch, _)| self.lanes.release(batch));
                     return false;
                 }
             }
         }
-        todo.iter().for_each(|batch| self.lanes.release(batch));
+        todo.iter().for_each(|(batch, _)| self.lanes.release(batch));
         true
+    }
+
+    /// Lets a file's last attempt run alone if it may have failed for another slot's file.
+    async fn attempt_in_turn(&self, batch: &[Leased], turn: Turn) -> Attempt {
+        let last = batch.len() == 1 && batch[0].job.attempts + 1 >= self.attempts;
+        if last && turn == Turn::Alone {
+            let _alone = self.floor.write().await;
+            self.attempt(batch).await
+        } else {
+            let _shared = self.floor.read().await;
+            self.attempt(batch).await
+        }
     }
 
     async fn attempt(&self, batch: &[Leased]) -> Attempt {
@@ -220,7 +272,14 @@ impl Scanner {
     }
 
     /// Records what was answered; returns what must be asked again, in batches.
-    async fn settle(&self, batch: Vec<Leased>, asked: Asked) -> Vec<Vec<Leased>> {
+    ///
+    /// # Errors
+    /// The whole batch, if its answers could not be recorded.
+    async fn settle(
+        &self,
+        batch: Vec<Leased>,
+        asked: Asked,
+    ) -> Result<Vec<Vec<Leased>>, Vec<Leased>> {
         let (alone, count) = (batch.len() == 1, batch.len());
         let (mut answers, mut again) = (Vec::new(), Vec::new());
         for (mut leased, answer) in batch.into_iter().zip(asked.answers) {
@@ -236,33 +295,43 @@ impl Scanner {
                 again.push(leased);
             }
         }
-        if let Err(error) = self.recorder.record(answers, &asked.run).await {
-            // The leases run out and the jobs are done again: nothing is lost.
-            error!(engine.name = %self.engine.manifest.id, %error, "Cannot record answers");
+        match self.record(answers, &asked.run).await {
+            Ok(()) => Ok(split(again, count)),
+            Err(unrecorded) => Err(again.into_iter().chain(unrecorded).collect()),
         }
-        split(again, count)
     }
 
-    async fn fail(&self, batch: Vec<Leased>, reason: &str) {
+    /// Records answers; jobs whose answers cannot be kept come back and wait again.
+    async fn record(&self, answers: Vec<Answer>, run: &Run) -> Result<(), Vec<Leased>> {
+        let jobs = answers.iter().map(|answer| answer.leased.clone()).collect();
+        let recorded = self.recorder.record(answers, run).await;
+        recorded.map_err(|error| {
+            error!(engine.name = %self.engine.manifest.id, %error, "Cannot record answers");
+            jobs
+        })
+    }
+
+    async fn fail(&self, batch: Vec<Leased>, reason: &str) -> Result<(), Vec<Leased>> {
         let failure = |leased| Answer {
             leased,
             verdict: Verdict::failure(reason),
             staged: None,
         };
         let answers = batch.into_iter().map(failure).collect();
-        if let Err(error) = self.recorder.record(answers, &Run::none()).await {
-            error!(engine.name = %self.engine.manifest.id, %error, "Cannot record failures");
-        }
+        self.record(answers, &Run::none()).await
     }
 
-    /// Answers for files the engine is not given because of their size.
-    async fn pass_over_oversize(&self, batch: Vec<Leased>) -> Vec<Leased> {
+    /// Answers for files the engine is not given because of their size; returns the others.
+    ///
+    /// # Errors
+    /// The whole batch, if that could not be recorded.
+    async fn pass_over_oversize(&self, batch: Vec<Leased>) -> Result<Vec<Leased>, Vec<Leased>> {
         let limit_mb = self.engine.manifest.limits.file_mb;
         let (large, rest): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|leased| leased.job.size_bytes > limit_mb << 20);
         if large.is_empty() {
-            return rest;
+            return Ok(rest);
         }
         let reason = format!("larger than this engine's limit of {limit_mb} MB");
         let unsupported = |leased| {
@@ -274,10 +343,10 @@ impl Scanner {
             }
         };
         let answers = large.into_iter().map(unsupported).collect();
-        if let Err(error) = self.recorder.record(answers, &Run::none()).await {
-            error!(engine.name = %self.engine.manifest.id, %error, "Cannot record answers");
+        match self.record(answers, &Run::none()).await {
+            Ok(()) => Ok(rest),
+            Err(unrecorded) => Err(rest.into_iter().chain(unrecorded).collect()),
         }
-        rest
     }
 }
 

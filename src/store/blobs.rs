@@ -20,8 +20,10 @@ use crate::model::{Digests, Md5, Sha1, Sha256};
 
 /// Chunks that may wait for the disk before the network does.
 const WAITING_CHUNKS: usize = 16;
-/// Bytes after which the kernel is made to start writing, so that the last sync is short.
+/// Bytes kept from the beginning of a file, to tell what it is.
 const HEAD_BYTES: usize = 4096;
+/// Bytes written between two looks at what is free.
+const LOOK_BYTES: u64 = 4 << 20;
 
 /// What can go wrong with a file that comes in.
 #[derive(Debug, thiserror::Error)]
@@ -46,11 +48,13 @@ pub struct Blobs {
     data_dir: Arc<Path>,
 }
 
+type Writing = tokio::task::JoinHandle<Result<Written, IncomingError>>;
+
 /// A file that is coming in. Dropped, it leaves nothing.
 #[derive(Debug)]
 pub struct Incoming {
     chunks: mpsc::Sender<Bytes>,
-    writer: tokio::task::JoinHandle<Result<Written, IncomingError>>,
+    writer: Option<Writing>,
     blobs: Blobs,
     limit: u64,
     size: u64,
@@ -110,18 +114,22 @@ impl Blobs {
         Ok(space.blocks_available() as u64 * space.fragment_size() as u64)
     }
 
-    /// Opens a place for a file of at most `limit` bytes.
+    /// Opens a place for a file of at most `limit` bytes; what is in `reserve` stays free.
     ///
     /// # Errors
     /// If the file system fails.
-    pub fn receive(&self, limit: u64) -> Result<Incoming, IncomingError> {
+    pub fn receive(&self, limit: u64, reserve: u64) -> Result<Incoming, IncomingError> {
         let incoming = self.data_dir.join("incoming");
         let file = tempfile::NamedTempFile::new_in(incoming).map_err(from_io)?;
         let (chunks, waiting) = mpsc::channel(WAITING_CHUNKS);
-        let writer = tokio::task::spawn_blocking(move || write_chunks(file, waiting));
+        let room = Room {
+            blobs: self.clone(),
+            reserve,
+        };
+        let writer = tokio::task::spawn_blocking(move || write_chunks(file, waiting, &room));
         Ok(Incoming {
             chunks,
-            writer,
+            writer: Some(writer),
             blobs: self.clone(),
             limit,
             size: 0,
@@ -154,20 +162,17 @@ impl Incoming {
     /// Takes the next part.
     ///
     /// # Errors
-    /// [`IncomingError::TooLarge`] once the limit is passed.
+    /// [`IncomingError::TooLarge`] once the limit is passed, and why the file cannot be written.
+    /// After an error there is nothing to finish.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), IncomingError> {
         self.size += chunk.len() as u64;
         if self.size > self.limit {
             return Err(IncomingError::TooLarge { limit: self.limit });
         }
-        if self.chunks.send(chunk).await.is_err() {
-            // The writer stops early only for an error, and that is what it returns.
-            (&mut self.writer)
-                .await
-                .map_err(|error| from_io(io::Error::other(error)))??;
-            return Err(from_io(io::ErrorKind::BrokenPipe.into()));
+        if self.chunks.send(chunk).await.is_ok() {
+            return Ok(());
         }
-        Ok(())
+        written(self.writer.take()).await.map(drop)
     }
 
     /// Gives the file its name. When this returns it survives a power cut.
@@ -182,22 +187,47 @@ impl Incoming {
             ..
         } = self;
         drop(chunks);
-        let written = writer
-            .await
-            .map_err(|error| from_io(io::Error::other(error)))??;
+        let written = written(writer).await?;
         let kept = tokio::task::spawn_blocking(move || blobs.keep(written)).await;
         kept.map_err(|error| from_io(io::Error::other(error)))?
+    }
+}
+
+/// Waits for the end of the writing.
+async fn written(writer: Option<Writing>) -> Result<Written, IncomingError> {
+    let failed = || from_io(io::Error::other("the file could not be written"));
+    let written = writer.ok_or_else(failed)?.await;
+    written.map_err(|error| from_io(io::Error::other(error)))?
+}
+
+/// What must stay free while a file comes in: the database needs it.
+struct Room {
+    blobs: Blobs,
+    reserve: u64,
+}
+
+impl Room {
+    fn check(&self) -> Result<(), IncomingError> {
+        match self.blobs.free_bytes().map_err(from_io)? {
+            free if free < self.reserve => Err(IncomingError::DiskFull),
+            _ => Ok(()),
+        }
     }
 }
 
 fn write_chunks(
     mut file: tempfile::NamedTempFile,
     mut chunks: mpsc::Receiver<Bytes>,
+    room: &Room,
 ) -> Result<Written, IncomingError> {
     let (mut sha256, mut sha1, mut md5) =
         (Sha256Hasher::new(), Sha1Hasher::new(), Md5Hasher::new());
-    let (mut size_bytes, mut head) = (0, Vec::new());
+    let (mut size_bytes, mut looked_at, mut head) = (0_u64, 0, Vec::new());
     while let Some(chunk) = chunks.blocking_recv() {
+        if size_bytes - looked_at >= LOOK_BYTES {
+            room.check()?;
+            looked_at = size_bytes;
+        }
         file.write_all(&chunk).map_err(from_io)?;
         sha256.update(&chunk);
         sha1.update(&chunk);

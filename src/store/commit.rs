@@ -233,21 +233,11 @@ impl WriterThread {
         writes.push((META.index(), meta));
         self.database
             .apply(&writes)
-            .map_err(|error| self.disk_full_or(error))?;
+            .map_err(|error| self.database.explain(error))?;
         self.number = next;
         self.sequence
             .advance(next)
-            .map_err(|error| self.disk_full_or(failed(&error)))
-    }
-
-    fn disk_full_or(&self, error: StoreError) -> StoreError {
-        let dir = self.database.dir();
-        match nix::sys::statvfs::statvfs(dir) {
-            Ok(space) if space.blocks_available() < 256 => StoreError::DiskFull {
-                dir: dir.to_owned(),
-            },
-            Ok(_) | Err(_) => error,
-        }
+            .map_err(|error| self.database.explain(failed(&error)))
     }
 
     /// Reopens the database after an error, so that the next change has a chance.

@@ -98,6 +98,9 @@ pub const META: Table<String, u64> = Table::new(11);
 /// The last proof that an engine's sandbox holds.
 pub const PROOFS: Table<EngineId, ProofRow> = Table::new(12);
 
+/// A file system with fewer free blocks is full to a database.
+const FULL_BLOCKS: u64 = 256;
+
 /// Staged writes of one table: a row, or nothing where it is removed.
 pub(super) type Writes = std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
@@ -196,7 +199,36 @@ impl Database {
         })
     }
 
+    /// Says of an error that it came of a full disk, if that is so.
+    pub fn explain(&self, error: StoreError) -> StoreError {
+        match nix::sys::statvfs::statvfs(&self.dir) {
+            Ok(space) if space.blocks_available() < FULL_BLOCKS => StoreError::DiskFull {
+                dir: self.dir.clone(),
+            },
+            Ok(_) | Err(_) => error,
+        }
+    }
+
+    /// Opens the files if they could not be opened again when that was needed: whoever wants to
+    /// read would else wait for somebody who writes.
+    fn ensure_open(&self) -> Result<(), StoreError> {
+        let is_open = || {
+            let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
+            trees.is_some()
+        };
+        if is_open() {
+            return Ok(());
+        }
+        let mut trees = self.trees.write().unwrap_or_else(PoisonError::into_inner);
+        if trees.is_none() {
+            let opened = open_trees(&self.dir, self.cache_bytes);
+            *trees = Some(opened.map_err(|error| self.explain(error))?);
+        }
+        Ok(())
+    }
+
     fn with<T>(&self, f: impl FnOnce(&Trees) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.ensure_open()?;
         let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
         match trees.as_ref() {
             Some(trees) => f(trees),

@@ -5,6 +5,7 @@
 mod broker;
 mod cli;
 mod engines;
+mod faults;
 mod flow;
 mod http;
 mod machine;

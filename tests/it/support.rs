@@ -14,6 +14,11 @@ pub fn misbehave() -> PathBuf {
     static_directory().join("examples/misbehave")
 }
 
+/// Returns the path of the static program that does what the files it is given say.
+pub fn evil() -> PathBuf {
+    static_directory().join("examples/evil")
+}
+
 /// Runs a command that must succeed and returns what it printed.
 #[track_caller]
 pub fn run(command: &mut Command) -> String {
