@@ -15,4 +15,5 @@ mod sandbox;
 mod support;
 mod system;
 mod tidy;
+mod verdicts;
 mod vt_py;

@@ -165,15 +165,10 @@ fn engine(engine: &Engine) -> Finding {
 fn able(engine: &Engine) -> String {
     let version = engine.text("/versions/engine");
     let version = version.unwrap_or_else(|| "version unknown".to_owned());
-    let queued = engine
-        .attributes
-        .pointer("/queue/interactive")
-        .and_then(Value::as_u64);
-    format!(
-        "{}, {version}, {} waiting",
-        engine.state,
-        queued.unwrap_or(0)
-    )
+    let queue = ["/queued_interactive", "/queued_nightly"];
+    let queued = queue.map(|key| engine.attributes.pointer(key).and_then(Value::as_u64));
+    let queued: u64 = queued.into_iter().flatten().sum();
+    format!("{}, {version}, {} waiting", engine.state, queued)
 }
 
 /// Lists the attempts of the probe that were not stopped.
