@@ -16,7 +16,7 @@ use crate::engine::ask::Engine;
 use crate::engine::budget::Budget;
 use crate::engine::manifest::{Catalog, Manifest};
 use crate::engine::parser::Parser;
-use crate::engine::resident::Resident;
+use crate::engine::resident::{Resident, random_name};
 use crate::engine::runner::RunnerPort;
 use crate::engine::sandbox::{ContainerState, Sandbox};
 use crate::engine::{signatures, staging};
@@ -360,7 +360,8 @@ async fn ground(sandbox: &Sandbox) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let docker = match sandbox.info().await {
         Ok(info) => format!("{} {:?}", info.version, info.components),
-        Err(_) => "unknown".to_owned(),
+        // Nothing that is proven now may count at another start like this one.
+        Err(_) => random_name(),
     };
     format!("{} {} {docker}", env!("CARGO_PKG_VERSION"), boot.trim())
 }
