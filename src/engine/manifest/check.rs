@@ -380,8 +380,8 @@ mod tests {
 
     #[test]
     fn unknown_key_is_named_with_its_line() {
-        check_said("slots = 1", "slot = 1", "unknown field `slot`");
-        check_said("slots = 1", "slot = 1", "line 13, column 1");
+        check_said("slots = 2", "slot = 1", "unknown field `slot`");
+        check_said("slots = 2", "slot = 1", "line 13, column 1");
     }
 
     #[test]
@@ -412,7 +412,7 @@ mod tests {
 
     #[test]
     fn numbers_must_make_sense() {
-        check_said("slots = 1", "slots = 0", "run.slots: 0 is out of range");
+        check_said("slots = 2", "slots = 0", "run.slots: 0 is out of range");
         check_said("tmp_mb = 16", "tmp_mb = 4000", "raise limits.memory_mb");
         check_said("cpus = 2.0", "cpus = 0.0", "limits.cpus");
     }
