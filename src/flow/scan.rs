@@ -257,7 +257,9 @@ impl Scanner {
             ResidentError::Sandbox(SandboxError::Docker { .. })
             | ResidentError::Died { .. }
             | ResidentError::Silent { .. } => {
-                if self.gate.failed_start() >= self.attempts {
+                // Every slot counts each start it waited for.
+                let slots = u32::from(self.engine.manifest.run.slots);
+                if self.gate.failed_start() >= self.attempts * slots {
                     Attempt::Never(format!("the engine does not start: {reason}"))
                 } else {
                     Attempt::Later(reason)
