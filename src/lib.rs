@@ -69,6 +69,8 @@
 //! them turn out to be the cause. The container is retired; the next lease starts another, which
 //! the [`engine::resident`] meets by its generation. If Docker itself is gone the jobs wait.
 
+#![forbid(unsafe_code)]
+
 pub mod cli;
 pub mod config;
 pub mod daemon;

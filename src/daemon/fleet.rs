@@ -1,6 +1,7 @@
 //! Opens every engine and gives it its tasks: a port, a keeper, and its slots.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -217,7 +218,7 @@ impl Fleet {
     /// Finds containers of ours: those still good are taken over, the others removed.
     async fn sweep(&mut self) {
         let sandbox = self.parts.sandbox.clone();
-        self.ground = ground(&sandbox).await;
+        self.ground = ground(&sandbox, &self.parts.config).await;
         let listed = match sandbox.list().await {
             Ok(listed) => listed,
             Err(error) => return warn!(%error, "Cannot look for containers of before"),
@@ -356,14 +357,24 @@ async fn count(board: &Board, lanes: &Lanes, (sandbox, metrics): (&Sandbox, &Met
 }
 
 /// Says on what a proof was made: another boot, Docker or program needs a new one.
-async fn ground(sandbox: &Sandbox) -> String {
+async fn ground(sandbox: &Sandbox, config: &Config) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let docker = match sandbox.info().await {
         Ok(info) => format!("{} {:?}", info.version, info.components),
         // Nothing that is proven now may count at another start like this one.
         Err(_) => random_name(),
     };
-    format!("{} {} {docker}", env!("CARGO_PKG_VERSION"), boot.trim())
+    let program = std::env::current_exe().unwrap_or_default();
+    let programs = [stamp(&program), stamp(&config.docker.runner)].join(" ");
+    format!("{programs} {} {docker}", boot.trim())
+}
+
+/// Tells one build of a program from another, as far as its file shows.
+fn stamp(program: &Path) -> String {
+    let Ok(file) = std::fs::metadata(program) else {
+        return random_name();
+    };
+    format!("{}:{}.{}", file.len(), file.mtime(), file.mtime_nsec())
 }
 
 /// Returns the mebibytes running engines may be promised: as configured, or three quarters.

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -135,13 +136,20 @@ impl Keeper {
         Ok(image.id)
     }
 
+    /// Says for what a proof holds: the ground, and the manifest the request is made from.
+    fn ground(&self) -> String {
+        let manifest = serde_json::to_vec(&*self.engine.manifest).unwrap_or_default();
+        let digest = hex::encode(Sha256::digest(manifest));
+        format!("{} {digest}", self.ground)
+    }
+
     fn known_proof(&self, image: &str) -> Option<Vec<ProbeCheck>> {
         let row = self
             .store
             .get(&PROOFS, &self.engine.manifest.id)
             .ok()
             .flatten()?;
-        (row.ground == self.ground && row.image == image).then_some(row.checks)
+        (row.ground == self.ground() && row.image == image).then_some(row.checks)
     }
 
     async fn probe(&self, image: &str) -> Result<Vec<ProbeCheck>, Unfit> {
@@ -152,7 +160,7 @@ impl Keeper {
             let checks = report.checks.clone();
             let row = ProofRow {
                 image: image.to_owned(),
-                ground: self.ground.clone(),
+                ground: self.ground(),
                 checks,
             };
             let kept = self
