@@ -108,9 +108,12 @@ impl Engine {
 
     /// Returns how many files a batch may have.
     pub fn most_files(&self) -> u64 {
+        // Whoever does not say which file is meant is asked about one at a time.
         match self.manifest.run.isolation {
-            Isolation::Fresh => 1,
-            Isolation::Resident => u64::from(self.manifest.run.batch_files.max(1)),
+            Isolation::Resident if !self.parser.needs_single_file() => {
+                u64::from(self.manifest.run.batch_files.max(1))
+            }
+            Isolation::Resident | Isolation::Fresh => 1,
         }
     }
 
