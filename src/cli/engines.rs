@@ -163,11 +163,12 @@ fn document(engine: &Engine) -> Value {
 fn row(engine: &Engine) -> Vec<String> {
     let text = |pointer: &str| engine.text(pointer).unwrap_or_else(|| "-".to_owned());
     let number = |pointer: &str| engine.attributes.pointer(pointer).and_then(Value::as_u64);
-    let queued = number("/queue/interactive").unwrap_or(0) + number("/queue/nightly").unwrap_or(0);
-    let signatures = match text("/engine_update") {
-        date if date == "-" => text("/signatures_version"),
-        date => date,
-    };
+    let queued = ["/queued_interactive", "/queued_nightly"].map(number);
+    let queued: u64 = queued.into_iter().flatten().sum();
+    // The engine's own word for its signatures, else the name of the set it was given.
+    let known = ["signatures_date", "signatures", "signature_set"];
+    let known = known.map(|key| engine.text(&format!("/versions/{key}")));
+    let signatures = known.into_iter().flatten().next();
     let error = match engine.can_scan() || !engine.is_enabled() {
         true => String::new(),
         false => engine.text("/last_error").unwrap_or_default(),
@@ -176,8 +177,8 @@ fn row(engine: &Engine) -> Vec<String> {
         engine.id.clone(),
         visible(&engine.name),
         engine.state.clone(),
-        text("/engine_version"),
-        signatures,
+        text("/versions/engine"),
+        signatures.unwrap_or_else(|| "-".to_owned()),
         queued.to_string(),
         error,
     ]

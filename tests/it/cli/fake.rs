@@ -209,7 +209,7 @@ async fn engines(headers: HeaderMap) -> Response {
         return missing_key();
     }
     let engine = |id: &str, name: &str| {
-        let attributes = json!({ "name": name, "state": "ready", "engine_version": "1.0" });
+        let attributes = json!({ "name": name, "state": "ready", "versions": { "engine": "1.0" } });
         json!({ "type": "engine", "id": id, "attributes": attributes })
     };
     let list = [engine("alpha", "Alpha"), engine("beta", "Beta")];

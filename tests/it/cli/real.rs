@@ -81,6 +81,9 @@ async fn engines_of_the_real_api_are_shown() {
     let (code, list) = run(&appliance, &["engines", "list"], Verdict::Undetected).await;
     assert_eq!(code, 0, "{list}");
     assert!(list.contains("2 of 2 enabled engines can scan"), "{list}");
+    for version in ["1.2.3", "20261122"] {
+        assert_eq!(list.matches(version).count(), 2, "{list}");
+    }
     let (code, shown) = run(
         &appliance,
         &["engines", "show", "yara"],
