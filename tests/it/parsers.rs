@@ -31,6 +31,17 @@ pub struct Golden {
 }
 
 impl Golden {
+    /// Tells whether its output names a staged file more often than another's.
+    fn names_more_than(&self, other: &Self) -> bool {
+        let names = |golden: &Self, path: &str| {
+            String::from_utf8_lossy(&golden.stdout)
+                .matches(path)
+                .count()
+        };
+        let mut staged = self.files.iter().chain(&self.sentinel);
+        staged.any(|path| names(self, path) > names(other, path))
+    }
+
     /// Reads a recorded output.
     pub fn read(path: &Path) -> Self {
         let bytes = fs::read(path).unwrap();
@@ -306,6 +317,10 @@ proptest! {
             let mut flipped = golden.clone();
             let at = at.index(flipped.stdout.len());
             flipped.stdout[at] = byte;
+            // Real names are random: no single byte makes one of them another.
+            if flipped.names_more_than(golden) {
+                continue;
+            }
             prop_assert!(flipped.clean(parser).is_subset(&clean), "{}", path.display());
         }
     }

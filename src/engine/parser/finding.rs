@@ -84,12 +84,13 @@ impl<'a> Staged<'a> {
         }
     }
 
-    /// Tells which staged file a text names anywhere.
-    pub fn mentioned(&self, text: &str) -> Option<usize> {
+    /// Tells which staged files a text names anywhere.
+    pub fn mentioned(&self, text: &str) -> Vec<usize> {
         let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)));
         words
             .filter(|word| word.contains('/'))
-            .find_map(|word| self.exact(word.trim_end_matches('.')))
+            .filter_map(|word| self.exact(word.trim_end_matches('.')))
+            .collect()
     }
 
     fn find(&self, path: &str, member: bool) -> Target {

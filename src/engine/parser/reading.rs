@@ -153,12 +153,15 @@ impl Reading<'_> {
         self.tally.take(finding, target, &self.parser.names);
     }
 
+    /// Fails every file a line names that no rule understands; without a name, the batch.
     fn not_understood(&mut self, text: &str) {
         let reason = format!("no rule understands {:?}", quote(text));
-        match (self.parser.spec.unknown, self.staged.mentioned(text)) {
-            (_, Some(index)) => self.tally.fail_file(index, reason, text),
-            (Unknown::Failure, None) => self.tally.fail(reason, text),
-            (Unknown::Ignored, None) => {}
+        let mentioned = self.staged.mentioned(text);
+        if mentioned.is_empty() && self.parser.spec.unknown == Unknown::Failure {
+            return self.tally.fail(reason, text);
+        }
+        for index in mentioned {
+            self.tally.fail_file(index, reason.clone(), text);
         }
     }
 

@@ -165,6 +165,12 @@ fn unknown_line_on_stderr_counts_as_well() {
 }
 
 #[test]
+fn unknown_line_fails_every_file_it_names() {
+    let unknown = "failure no rule understands \"mixed /s/a /s/b\"";
+    check("/s/a: OK\n/s/b: OK\nmixed /s/a /s/b\n", [unknown, unknown]);
+}
+
+#[test]
 fn unknown_line_may_be_declared_harmless_but_not_for_a_file_it_names() {
     let spec = format!("unknown = \"ignored\"\n{LINES}");
     let named = "failure no rule understands \"cannot open '/s/a'.\"";
