@@ -168,12 +168,8 @@ impl Engine {
             raw,
         };
         if let Some((verdict, health)) = self.cut_short(&finished.exited) {
-            let said = |staged: &String| Said {
-                verdict: verdict.clone(),
-                staged: Some(staged.clone()),
-            };
             return Asked {
-                answers: batch.files.iter().map(said).collect(),
+                answers: all_said(batch, &verdict),
                 run,
                 health,
             };
@@ -262,6 +258,15 @@ impl Engine {
             health,
         }
     }
+}
+
+/// Gives every file of a batch the same verdict.
+fn all_said(batch: &Batch, verdict: &Verdict) -> Vec<Said> {
+    let said = |staged: &String| Said {
+        verdict: verdict.clone(),
+        staged: Some(staged.clone()),
+    };
+    batch.files.iter().map(said).collect()
 }
 
 /// Writes down a run as it is kept: how it ended, then what was printed.

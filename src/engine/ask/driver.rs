@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{Asked, Engine, Health, Run, Said};
+use super::{Asked, Engine, Health, Run, all_said};
 use crate::engine::resident::Lease;
 use crate::engine::staging::Batch;
 use crate::model::Verdict;
@@ -96,12 +96,8 @@ impl Engine {
 
 /// Gives every file of a batch the same verdict, and the container up.
 fn spoilt(batch: &Batch, verdict: Verdict, (run, reason): (Run, String)) -> Asked {
-    let said = |staged: &String| Said {
-        verdict: verdict.clone(),
-        staged: Some(staged.clone()),
-    };
     Asked {
-        answers: batch.files.iter().map(said).collect(),
+        answers: all_said(batch, &verdict),
         run,
         health: Health::Suspect(reason),
     }

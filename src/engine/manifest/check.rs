@@ -234,11 +234,11 @@ fn of_command(run: &Run) -> Vec<Problem> {
         problems.push(Problem::new("run.command", "there is no command", remedy));
     }
     if !run.daemon.is_empty() || run.socket.is_some() {
-        let what = "`daemon` and `socket` belong to the transport clamd";
+        let what = "`daemon` and `socket` belong to the transports clamd and driver";
         problems.push(Problem::new(
             "run",
             what,
-            "remove them, or set transport = \"clamd\"",
+            "remove them, or set transport to \"clamd\" or \"driver\"",
         ));
     }
     problems
