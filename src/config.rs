@@ -3,6 +3,8 @@
 //! `config/acquit.toml` spells out every default; a test holds the two together.
 //! Secrets are never in it: the keys are in the store, as hashes.
 
+mod updates;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+
+pub use updates::{EngineUpdates, Source, Updates};
 
 /// Where the configuration lies unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/acquit/acquit.toml";
@@ -24,6 +28,8 @@ pub struct Config {
     pub storage: Storage,
     /// Which engines there are and what they may use together.
     pub engines: Engines,
+    /// How signatures are kept new.
+    pub updates: Updates,
     /// Docker and the privileges around it.
     pub docker: Docker,
 }
@@ -202,7 +208,7 @@ impl Config {
             data_dir.is_absolute(),
             "storage.data_dir must be an absolute path"
         );
-        Ok(())
+        self.updates.check(data_dir)
     }
 }
 

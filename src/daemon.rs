@@ -26,7 +26,7 @@ use crate::flow::queue::Lanes;
 use crate::http::{self, Api};
 use crate::metrics::Metrics;
 use crate::model::Control;
-use crate::nightly::rescan;
+use crate::nightly::{Desk, rescan};
 use crate::store::Store;
 use crate::system;
 
@@ -144,6 +144,7 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
         metrics,
         engines,
         control,
+        desk: Desk::default(),
         completed,
     };
     stages.http(api, listener);

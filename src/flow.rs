@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod board;
+pub mod events;
 pub mod gate;
 pub mod ingest;
 pub mod keeper;

@@ -47,6 +47,7 @@ use crate::config::Config;
 use crate::flow::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::model::{AnalysisId, EngineTable, Timestamp};
+use crate::nightly::Desk;
 use crate::store::Store;
 use connection::Server;
 use error::ApiError;
@@ -70,6 +71,8 @@ pub struct Api {
     pub engines: watch::Receiver<EngineTable>,
     /// Where orders of administrators go.
     pub control: mpsc::Sender<Control>,
+    /// Where orders about signatures go.
+    pub desk: Desk,
     /// Names of analyses as they are completed; a hint for those who wait.
     pub completed: broadcast::Sender<AnalysisId>,
 }

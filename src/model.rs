@@ -8,6 +8,8 @@ mod control;
 mod engine;
 mod hash;
 mod key;
+mod rescan;
+mod signatures;
 mod status;
 mod time;
 mod verdict;
@@ -19,6 +21,11 @@ pub use control::{Control, Reuse};
 pub use engine::{EngineId, EngineVersions, InvalidEngineId, SignatureSetId};
 pub use hash::{Digests, FileHash, InvalidHash, Md5, Sha1, Sha256};
 pub use key::{ApiKey, InvalidApiKey, KeyId, KeyRole};
+pub use rescan::{Rescan, RescanShare};
+pub use signatures::{
+    CanaryReport, Event, EventKind, Evidence, Expected, LeftOut, Progress, SetSource, SetState,
+    SignatureSet, SignatureStatus, Trigger, Update, UpdateOutcome, UpdatePhase,
+};
 pub use status::{EngineState, EngineStatus, EngineTable, ProbeCheck};
 pub use time::Timestamp;
 pub use verdict::{DetectionName, EngineResult, RawOutputId, Verdict};

@@ -1,3 +1,14 @@
-//! What happens without anybody asking: the rescan.
+//! What happens without anybody asking: signatures are updated, proven and put
+//! into service, and then every file is looked at again.
+//!
+//! ```text
+//! clock ──→ update container ──→ candidate ──→ canary ──→ promotion ──→ rescan
+//!              │ nothing new        │ refused
+//!              ▼                    ▼
+//!            unchanged            rejected: the old set stays
+//! ```
 
+pub mod desk;
 pub mod rescan;
+
+pub use desk::{Desk, Refusal};

@@ -7,6 +7,7 @@
 
 mod blobs;
 mod commit;
+mod keys;
 mod queries;
 mod rows;
 mod sequence;
@@ -17,13 +18,15 @@ use std::sync::Arc;
 
 pub use blobs::{Blobs, Incoming, IncomingError};
 pub use commit::Change;
+pub use keys::{RowKey, engine_prefix};
 pub use queries::Page;
 pub use rows::{
-    BlobRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow, VerdictRow,
+    BlobRow, ClockRow, KeyRow, LaneKey, ProofRow, ResultKey, SeenRow, SignatureSetRow, TicketRow,
+    TimelineRow, VerdictRow,
 };
 pub use tables::{
-    ANALYSES, BLOBS, JOBS, KEYS, MD5S, META, PROOFS, RAW_OUTPUTS, RESULTS, RowKey, SHA1S,
-    SIGNATURE_SETS, TICKETS, Table, VERDICTS,
+    ANALYSES, BLOBS, CLOCKS, EVENTS, JOBS, KEYS, MD5S, META, PROOFS, RAW_OUTPUTS, RESCANS, RESULTS,
+    SEEN, SETS, SHA1S, SIGNATURE_SETS, TICKETS, TIMELINE, Table, UPDATES, VERDICTS,
 };
 
 use commit::Writer;

@@ -170,6 +170,8 @@ impl Fleet {
             id: id.clone(),
             created_at: now(),
             source: SEED.to_owned(),
+            previous: None,
+            held: false,
         };
         let engine = manifest.id.clone();
         let keep =

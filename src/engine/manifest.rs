@@ -20,6 +20,7 @@ pub use self::catalog::{Broken, Catalog};
 pub use self::check::{Problem, Problems, check};
 pub use self::locate::Place;
 use super::parser::ParserSpec;
+use crate::config::Source;
 use crate::model::EngineId;
 
 /// A whole manifest.
@@ -51,6 +52,9 @@ pub struct Manifest {
     /// Its signature set, if it has one outside its image.
     #[serde(default)]
     pub signatures: Option<Signatures>,
+    /// How its signature set is updated.
+    #[serde(default)]
+    pub update: Option<Update>,
     /// How its versions are read.
     #[serde(default)]
     pub version: Option<Version>,
@@ -197,6 +201,31 @@ pub struct Signatures {
     pub path: PathBuf,
 }
 
+/// How signatures are updated: a command in the engine's own image, with a network and no file
+/// of anyone's. It finds a copy of the active set in `/candidate` and leaves the new one there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Update {
+    /// The command. 0 means that `/candidate` is as new as it can be, anything else that it is not.
+    pub command: Vec<String>,
+    /// Where signatures come from unless the configuration says otherwise.
+    #[serde(default)]
+    pub sources: Vec<Source>,
+    /// Name of the download cache, seen at `/cache`; engines of the same name share one. The
+    /// engine's id if not given.
+    #[serde(default)]
+    pub cache: Option<String>,
+    /// Seconds the command may take.
+    #[serde(default = "default_update_seconds")]
+    pub timeout_seconds: u64,
+    /// Memory, swap included, in mebibytes.
+    #[serde(default = "default_update_memory_mb")]
+    pub memory_mb: u64,
+    /// Mebibytes of new files that the command may leave in `/candidate` and in `/cache` each.
+    #[serde(default = "default_update_disk_mb")]
+    pub disk_mb: u64,
+}
+
 /// How versions are read: a command and a pattern over its output.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -248,6 +277,18 @@ const fn default_recycle_files() -> u64 {
 
 const fn default_startup_seconds() -> u64 {
     60
+}
+
+const fn default_update_seconds() -> u64 {
+    1800
+}
+
+const fn default_update_memory_mb() -> u64 {
+    1024
+}
+
+const fn default_update_disk_mb() -> u64 {
+    4096
 }
 
 fn default_signatures_path() -> PathBuf {

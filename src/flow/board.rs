@@ -94,6 +94,7 @@ fn blank(manifest: &Manifest, state: EngineState) -> EngineStatus {
         answered: 0,
         failed: 0,
         memory_mb: manifest.limits.memory_mb,
+        signatures: None,
         probe: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EngineId, EngineVersions, Timestamp};
+use super::{EngineId, EngineVersions, SignatureStatus, Timestamp};
 
 /// Where an engine stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,9 @@ pub struct EngineStatus {
     pub failed: u64,
     /// Memory its container may use, in mebibytes.
     pub memory_mb: u64,
+    /// How its signatures fare, if they are not in its image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<SignatureStatus>,
     /// What the probe saw, if it ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probe: Vec<ProbeCheck>,

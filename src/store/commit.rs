@@ -15,8 +15,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tracing::error;
 
+use super::keys::RowKey;
 use super::sequence::Sequence;
-use super::tables::{Database, META, RowKey, TABLES, Table, Writes, decode, encode};
+use super::tables::{Database, META, TABLES, Table, Writes, decode, encode};
 use super::{StoreError, failed};
 
 /// Most changes in one group.

@@ -5,10 +5,9 @@ use std::io::Read;
 
 use serde::de::DeserializeOwned;
 
+use super::keys::RowKey;
 use super::rows::{BlobRow, ResultKey};
-use super::tables::{
-    ANALYSES, BLOBS, MD5S, RAW_OUTPUTS, RESULTS, RawRow, RowKey, SHA1S, Table, decode,
-};
+use super::tables::{ANALYSES, BLOBS, MD5S, RAW_OUTPUTS, RESULTS, RawRow, SHA1S, Table, decode};
 use super::{Store, StoreError, failed};
 use crate::model::{Analysis, AnalysisId, EngineId, EngineResult, FileHash, RawOutputId, Sha256};
 

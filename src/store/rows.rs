@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AnalysisId, Digests, EngineId, KeyId, KeyRole, Priority, ProbeCheck, Sha256, SignatureSetId,
-    Timestamp,
+    AnalysisId, Digests, EngineId, EngineVersions, KeyId, KeyRole, Priority, ProbeCheck, Sha256,
+    SignatureSetId, Timestamp, UpdateOutcome, Verdict,
 };
 
 /// What is known of a blob.
@@ -79,15 +79,69 @@ pub struct VerdictRow {
     pub analysis: AnalysisId,
 }
 
-/// One signature set of one engine.
+/// The signature set an engine scans with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignatureSetRow {
     /// Its name.
     pub id: SignatureSetId,
-    /// When it came.
+    /// Since when.
     pub created_at: Timestamp,
-    /// Where it came from.
+    /// Where it came from: `seed`, `update` or `bundle`.
     pub source: String,
+    /// The set before it.
+    #[serde(default)]
+    pub previous: Option<SignatureSetId>,
+    /// Whether an administrator holds it in service.
+    #[serde(default)]
+    pub held: bool,
+}
+
+/// When an engine was updated last, and how that went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockRow {
+    /// Number of the last update.
+    pub number: u64,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When the engine was last known to have the newest signatures.
+    pub success_at: Option<Timestamp>,
+    /// Updates that failed since.
+    pub failures: u32,
+    /// How the last one ended.
+    pub outcome: Option<UpdateOutcome>,
+    /// Since when this clock runs: what was due before was never missed.
+    #[serde(default)]
+    pub since: Timestamp,
+}
+
+/// With what an engine last looked at a blob, whatever it said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenRow {
+    /// Content id of the image.
+    pub image: String,
+    /// Signature set.
+    pub signature_set: Option<SignatureSetId>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A change of an engine's word on a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineRow {
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// The analysis in which it was.
+    pub analysis: AnalysisId,
+    /// What the engine says now.
+    pub verdict: Verdict,
+    /// What it says it with.
+    pub versions: EngineVersions,
+    /// What it said before; nothing if this is its first word.
+    #[serde(default)]
+    pub before: Option<Verdict>,
+    /// What it last said that with.
+    #[serde(default)]
+    pub versions_before: Option<EngineVersions>,
 }
 
 /// A proof that the sandbox holds for an engine.

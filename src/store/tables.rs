@@ -14,20 +14,14 @@ use serde::de::DeserializeOwned;
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
 use super::rows::{
-    BlobRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow, VerdictRow,
+    BlobRow, ClockRow, KeyRow, LaneKey, ProofRow, ResultKey, SeenRow, SignatureSetRow, TicketRow,
+    TimelineRow, VerdictRow,
 };
 use super::{StoreError, failed};
 use crate::model::{
-    Analysis, AnalysisId, EngineId, EngineResult, Job, KeyId, Md5, Priority, Sha1, Sha256,
+    Analysis, AnalysisId, EngineId, EngineResult, Event, Job, KeyId, Md5, Rescan, Sha1, Sha256,
+    SignatureSet, SignatureSetId, Update,
 };
-
-/// A key that sorts as its bytes do.
-pub trait RowKey: Sized {
-    /// Returns the key's bytes.
-    fn to_bytes(&self) -> Vec<u8>;
-    /// Reads a key back; nothing if the bytes are no such key.
-    fn from_bytes(bytes: &[u8]) -> Option<Self>;
-}
 
 /// One table: its name, the type of its keys and of its rows.
 #[derive(Debug)]
@@ -52,7 +46,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 13;
+pub(super) const TABLES: usize = 20;
 
 const NAMES: [&str; TABLES] = [
     "blobs",
@@ -68,6 +62,13 @@ const NAMES: [&str; TABLES] = [
     "raw_outputs",
     "meta",
     "proofs",
+    "sets",
+    "updates",
+    "clocks",
+    "events",
+    "seen",
+    "timeline",
+    "rescans",
 ];
 
 /// Blobs by SHA-256.
@@ -88,7 +89,7 @@ pub const KEYS: Table<KeyId, KeyRow> = Table::new(6);
 pub const TICKETS: Table<Sha256, TicketRow> = Table::new(7);
 /// Last answer of an engine on a blob.
 pub const VERDICTS: Table<(Sha256, EngineId), VerdictRow> = Table::new(8);
-/// The active signature set of each engine.
+/// The signature set each engine scans with.
 pub const SIGNATURE_SETS: Table<EngineId, SignatureSetRow> = Table::new(9);
 /// Raw output, compressed, by the digest of its stored form.
 pub const RAW_OUTPUTS: Table<Sha256, Vec<u8>> = Table::new(10);
@@ -97,6 +98,21 @@ pub const META: Table<String, u64> = Table::new(11);
 
 /// The last proof that an engine's sandbox holds.
 pub const PROOFS: Table<EngineId, ProofRow> = Table::new(12);
+
+/// Signature sets, whatever became of them; those of an engine lie together.
+pub const SETS: Table<(EngineId, SignatureSetId), SignatureSet> = Table::new(13);
+/// Updates of signatures; those of an engine lie together, oldest first.
+pub const UPDATES: Table<(EngineId, u64), Update> = Table::new(14);
+/// When each engine was updated last, and how that went.
+pub const CLOCKS: Table<EngineId, ClockRow> = Table::new(15);
+/// What happened, oldest first.
+pub const EVENTS: Table<u64, Event> = Table::new(16);
+/// With what an engine last looked at a blob; those of an engine lie together.
+pub const SEEN: Table<(EngineId, Sha256), SeenRow> = Table::new(17);
+/// Every change of an engine's word on a blob, oldest first.
+pub const TIMELINE: Table<(Sha256, EngineId, u64), TimelineRow> = Table::new(18);
+/// Rescans, oldest first.
+pub const RESCANS: Table<u64, Rescan> = Table::new(19);
 
 /// A file system with fewer free blocks is full to a database.
 const FULL_BLOCKS: u64 = 256;
@@ -297,132 +313,4 @@ pub(super) fn decode<V: DeserializeOwned>(
         table,
         reason: error.to_string(),
     })
-}
-
-macro_rules! hash_key {
-    ($($hash:ident),*) => {$(
-        impl RowKey for $hash {
-            fn to_bytes(&self) -> Vec<u8> {
-                self.as_bytes().to_vec()
-            }
-
-            fn from_bytes(bytes: &[u8]) -> Option<Self> {
-                bytes.try_into().ok().map(Self::new)
-            }
-        }
-    )*};
-}
-
-hash_key!(Sha256, Sha1, Md5);
-
-impl RowKey for String {
-    fn to_bytes(&self) -> Vec<u8> {
-        self.as_bytes().to_vec()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Self::from_utf8(bytes.to_vec()).ok()
-    }
-}
-
-impl RowKey for KeyId {
-    fn to_bytes(&self) -> Vec<u8> {
-        self.0.to_bytes()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        String::from_bytes(bytes).map(Self)
-    }
-}
-
-impl RowKey for EngineId {
-    fn to_bytes(&self) -> Vec<u8> {
-        self.as_str().as_bytes().to_vec()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        std::str::from_utf8(bytes).ok()?.parse().ok()
-    }
-}
-
-impl RowKey for AnalysisId {
-    fn to_bytes(&self) -> Vec<u8> {
-        [
-            self.sha256.as_bytes().as_slice(),
-            &self.number.to_be_bytes(),
-        ]
-        .concat()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (hash, number) = bytes.split_at_checked(32)?;
-        let sha256 = Sha256::from_bytes(hash)?;
-        Some(Self {
-            sha256,
-            number: u64::from_be_bytes(number.try_into().ok()?),
-        })
-    }
-}
-
-impl RowKey for ResultKey {
-    fn to_bytes(&self) -> Vec<u8> {
-        [self.analysis.to_bytes(), self.engine.to_bytes()].concat()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (analysis, engine) = bytes.split_at_checked(40)?;
-        let analysis = AnalysisId::from_bytes(analysis)?;
-        Some(Self {
-            analysis,
-            engine: EngineId::from_bytes(engine)?,
-        })
-    }
-}
-
-impl RowKey for (Sha256, EngineId) {
-    fn to_bytes(&self) -> Vec<u8> {
-        [self.0.to_bytes(), self.1.to_bytes()].concat()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (hash, engine) = bytes.split_at_checked(32)?;
-        Some((Sha256::from_bytes(hash)?, EngineId::from_bytes(engine)?))
-    }
-}
-
-impl LaneKey {
-    /// Returns what all keys of this lane and priority start with.
-    pub fn prefix(engine: &EngineId, priority: Priority) -> Vec<u8> {
-        let order = match priority {
-            Priority::Interactive => 0,
-            Priority::Nightly => 1,
-        };
-        let mut bytes = engine.to_bytes();
-        bytes.extend([0, order]);
-        bytes
-    }
-}
-
-impl RowKey for LaneKey {
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Self::prefix(&self.engine, self.priority);
-        bytes.extend(self.number.to_be_bytes());
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let end = bytes.iter().position(|byte| *byte == 0)?;
-        let engine = EngineId::from_bytes(&bytes[..end])?;
-        let (order, number) = bytes[end + 1..].split_first()?;
-        let priority = match order {
-            0 => Priority::Interactive,
-            1 => Priority::Nightly,
-            _ => return None,
-        };
-        Some(Self {
-            engine,
-            priority,
-            number: u64::from_be_bytes(number.try_into().ok()?),
-        })
-    }
 }

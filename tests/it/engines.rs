@@ -482,6 +482,7 @@ fn every_key_of_a_manifest_is_documented_and_no_other() {
         ("Run", "run"),
         ("Limits", "limits"),
         ("Signatures", "signatures"),
+        ("Update", "update"),
         ("Version", "version"),
         ("ParserSpec", "parse"),
         ("ExitSpec", "parse.exit"),

@@ -94,6 +94,7 @@ impl Appliance {
             metrics,
             engines,
             control,
+            desk: acquit::nightly::Desk::default(),
             completed,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
