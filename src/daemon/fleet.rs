@@ -15,11 +15,12 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::engine::ask::Engine;
 use crate::engine::budget::Budget;
+use crate::engine::led::Led;
 use crate::engine::manifest::{Catalog, Manifest};
 use crate::engine::parser::Parser;
-use crate::engine::resident::{Resident, random_name};
+use crate::engine::resident::{self, Resident, random_name};
 use crate::engine::runner::RunnerPort;
-use crate::engine::sandbox::{ContainerState, Sandbox};
+use crate::engine::sandbox::{ContainerState, Role, Sandbox};
 use crate::engine::{signatures, staging};
 use crate::flow::analysis::Recorder;
 use crate::flow::board::Board;
@@ -56,6 +57,7 @@ pub struct Fleet {
     parts: Parts,
     board: Board,
     budget: Budget,
+    led: Led,
     engines: BTreeMap<EngineId, Arc<Engine>>,
     ports: BTreeMap<EngineId, Arc<RunnerPort>>,
     found: BTreeMap<EngineId, ContainerState>,
@@ -90,6 +92,7 @@ impl Fleet {
         let mut fleet = Self {
             budget: Budget::new(memory_budget_mb(&parts.config)),
             ground: String::new(),
+            led: Led::default(),
             parts,
             board,
             engines: BTreeMap::new(),
@@ -132,8 +135,14 @@ impl Fleet {
         let port = Arc::new(port);
         let staging = staging::Staging::open(&storage.staging_dir(&id), sentinel)
             .context("its staging directory")?;
-        let (sandbox, budget) = (self.parts.sandbox.clone(), self.budget.clone());
-        let resident = Resident::new(Arc::clone(&manifest), sandbox, Arc::clone(&port), budget);
+        let resident = Resident::new(resident::Parts {
+            manifest: Arc::clone(&manifest),
+            sandbox: self.parts.sandbox.clone(),
+            port: Arc::clone(&port),
+            budget: self.budget.clone(),
+            led: self.led.clone(),
+            role: Role::Scan,
+        });
         resident.use_signatures(self.signatures(&manifest).await?);
         let engine = Engine {
             manifest,
@@ -244,7 +253,7 @@ impl Fleet {
     pub fn run(mut self, tasks: &mut JoinSet<&'static str>, shutdown: &CancellationToken) {
         let leftovers = Leftovers {
             sandbox: self.parts.sandbox.clone(),
-            engines: self.engines.clone(),
+            led: self.led.clone(),
             board: self.board.clone(),
             swept: self.swept,
         };

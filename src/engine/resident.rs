@@ -12,18 +12,18 @@
 //! a set number of files, and at once after a timeout, a crash or an
 //! out-of-memory event. Work already inside may end; nothing new goes in.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::budget::Budget;
+use super::led::Led;
 use super::manifest::{Isolation, Manifest, Transport};
 use super::runner::{RunnerPort, Session};
-use super::sandbox::{ContainerState, Sandbox, SandboxError, Start};
+use super::sandbox::{ContainerState, Role, Sandbox, SandboxError, Start};
 use super::versions;
 use crate::model::{EngineVersions, SignatureSetId};
 
@@ -75,9 +75,27 @@ pub struct Resident {
     sandbox: Sandbox,
     port: Arc<RunnerPort>,
     budget: Budget,
+    led: Led,
+    role: Role,
     signature_set: Mutex<Option<SignatureSetId>>,
     current: tokio::sync::Mutex<Option<Arc<Live>>>,
-    led: Mutex<HashSet<String>>,
+}
+
+/// What an owner is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The engine.
+    pub manifest: Arc<Manifest>,
+    /// Docker.
+    pub sandbox: Sandbox,
+    /// Where its runners call.
+    pub port: Arc<RunnerPort>,
+    /// What the running engines may use.
+    pub budget: Budget,
+    /// Where its containers are known to have an owner.
+    pub led: Led,
+    /// What its containers are for.
+    pub role: Role,
 }
 
 /// A right to use a live container; give it back with [`Resident::release`].
@@ -89,36 +107,30 @@ pub struct Lease {
 
 impl Resident {
     /// Makes the owner; nothing is started yet.
-    pub fn new(
-        manifest: Arc<Manifest>,
-        sandbox: Sandbox,
-        port: Arc<RunnerPort>,
-        budget: Budget,
-    ) -> Self {
-        let signature_set = Mutex::default();
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            manifest,
+            sandbox,
+            port,
+            budget,
+            led,
+            role,
+        } = parts;
         Self {
             manifest,
             sandbox,
             port,
             budget,
-            signature_set,
+            led,
+            role,
+            signature_set: Mutex::default(),
             current: tokio::sync::Mutex::default(),
-            led: Mutex::default(),
         }
-    }
-
-    /// Tells whether a container is under this owner; one that is not is a leftover.
-    pub fn leads(&self, generation: &str) -> bool {
-        self.led().contains(generation)
     }
 
     /// Takes a container of before under this owner, who is to adopt it.
     pub fn expect(&self, generation: &str) {
-        self.led().insert(generation.to_owned());
-    }
-
-    fn led(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.led.lock().unwrap_or_else(PoisonError::into_inner)
+        self.led.add(generation);
     }
 
     /// Names the signature set that containers started from now on scan with.
@@ -141,7 +153,7 @@ impl Resident {
         let named = (state.container, state.generation, state.image);
         let met = self.meet(named, memory).await;
         let live = met.inspect_err(|_| {
-            self.led().remove(&generation);
+            self.led.remove(&generation);
         })?;
         let versions = live.versions.clone();
         *current = Some(live);
@@ -266,11 +278,12 @@ impl Resident {
             engine,
             generation: generation.clone(),
             signature_set: set,
+            role: self.role,
         };
         self.expect(&generation);
         let started = self.start_and_meet(start, memory).await;
         if started.is_err() {
-            self.led().remove(&generation);
+            self.led.remove(&generation);
         }
         started
     }
@@ -370,7 +383,7 @@ impl Resident {
         if let Err(error) = self.sandbox.stop(&live.container).await {
             tracing::warn!(engine.name = %self.manifest.id, %error, "Cannot stop a container");
         }
-        self.led().remove(&live.generation);
+        self.led.remove(&live.generation);
     }
 }
 

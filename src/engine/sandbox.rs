@@ -68,6 +68,20 @@ pub struct Start {
     pub generation: String,
     /// Signature set to mount, if the engine has one.
     pub signature_set: Option<SignatureSetId>,
+    /// What it is shown.
+    #[serde(default)]
+    pub role: Role,
+}
+
+/// What a container of an engine is for. All get the same sandbox; only who is shown what differs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// To scan what the engine's slots stage.
+    #[default]
+    Scan,
+    /// To look at the canary's files only, with a signature set that is not proven.
+    Canary,
 }
 
 /// What the broker answers.

@@ -5,17 +5,16 @@
 //! its container without any owner here, as a command line may on its own, so a
 //! stranger is given time before it is taken for a leftover.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::board::Board;
-use crate::engine::ask::Engine;
+use crate::engine::led::Led;
 use crate::engine::sandbox::{ContainerState, Sandbox};
-use crate::model::{EngineId, EngineState};
+use crate::model::EngineState;
 
 /// How often is looked.
 const LOOK: Duration = Duration::from_secs(15);
@@ -29,8 +28,8 @@ const ENDED: Duration = Duration::from_secs(30);
 pub struct Leftovers {
     /// Docker.
     pub sandbox: Sandbox,
-    /// The owners.
-    pub engines: BTreeMap<EngineId, Arc<Engine>>,
+    /// What has an owner.
+    pub led: Led,
     /// Which engine is being proven, in a container of its own.
     pub board: Board,
     /// Whether those of before this daemon are gone already; if not, no stranger gets any time.
@@ -77,8 +76,7 @@ impl Leftovers {
     }
 
     fn is_led(&self, state: &ContainerState) -> bool {
-        let owner = self.engines.get(&state.engine);
-        owner.is_some_and(|engine| engine.resident.leads(&state.generation))
+        self.led.contains(&state.generation)
     }
 
     async fn remove(&self, state: &ContainerState) {

@@ -115,6 +115,7 @@ seed = "empty"
             engine: self.engine.clone(),
             generation: format!("{generation:016x}"),
             signature_set: Some(SignatureSetId(SET.to_owned())),
+            role: acquit::engine::sandbox::Role::Scan,
         }
     }
 

@@ -379,6 +379,7 @@ impl Host {
             engine: state.engine.clone(),
             generation: state.generation.clone(),
             signature_set: state.signature_set.clone(),
+            role: super::Role::Scan,
         };
         let Ok(plan) = self.plan(&start).await else {
             return false;
