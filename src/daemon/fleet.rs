@@ -239,6 +239,7 @@ impl Fleet {
             let owner = self.engines.get(&state.engine);
             let owner = owner.filter(|_| state.running && state.current);
             let owner = owner.filter(|_| !self.found.contains_key(&state.engine));
+            let owner = owner.filter(|owner| owner.resident.signatures() == state.signature_set);
             if let Some(owner) = owner {
                 info!(container.id = state.container, "Taking over a container");
                 owner.resident.expect(&state.generation);

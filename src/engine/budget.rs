@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+/// How long a second container of an engine waits for room.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Mebibytes to give out; clones share them.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -47,6 +50,16 @@ impl Budget {
                 () = again => {}
             }
         }
+    }
+
+    /// Takes memory for a container beside one of the same size, if idle engines soon make room.
+    pub async fn take_second(&self, memory_mb: u64) -> Option<OwnedSemaphorePermit> {
+        if memory_mb.saturating_mul(2) > u64::from(self.total_mb) {
+            return None;
+        }
+        tokio::time::timeout(PATIENCE, self.take(memory_mb))
+            .await
+            .ok()
     }
 
     /// Waits until somebody wants memory that is not there.

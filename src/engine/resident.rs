@@ -13,7 +13,7 @@
 //! out-of-memory event. Work already inside may end; nothing new goes in.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -98,6 +98,22 @@ pub struct Parts {
     pub role: Role,
 }
 
+/// A container that could scan and does not yet; give it to [`Resident::take_over`] or
+/// [`Resident::cool`].
+#[derive(Debug)]
+pub struct Warm {
+    /// The container.
+    pub live: Arc<Live>,
+}
+
+/// A container as it was made.
+struct Named {
+    container: String,
+    generation: String,
+    image: String,
+    signature_set: Option<SignatureSetId>,
+}
+
 /// A right to use a live container; give it back with [`Resident::release`].
 #[derive(Debug)]
 pub struct Lease {
@@ -135,10 +151,18 @@ impl Resident {
 
     /// Names the signature set that containers started from now on scan with.
     pub fn use_signatures(&self, set: Option<SignatureSetId>) {
-        *self
-            .signature_set
+        *self.set() = set;
+    }
+
+    /// Returns the signature set that containers started now scan with.
+    pub fn signatures(&self) -> Option<SignatureSetId> {
+        self.set().clone()
+    }
+
+    fn set(&self) -> MutexGuard<'_, Option<SignatureSetId>> {
+        self.signature_set
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = set;
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over a container that was running before this daemon was.
@@ -150,7 +174,12 @@ impl Resident {
         let memory = self.budget.take(self.manifest.limits.memory_mb).await;
         let generation = state.generation.clone();
         self.expect(&generation);
-        let named = (state.container, state.generation, state.image);
+        let named = Named {
+            container: state.container,
+            generation: state.generation,
+            image: state.image,
+            signature_set: state.signature_set,
+        };
         let met = self.meet(named, memory).await;
         let live = met.inspect_err(|_| {
             self.led.remove(&generation);
@@ -171,7 +200,10 @@ impl Resident {
             .filter(|live| !live.retired.load(Ordering::Acquire));
         let live = match usable {
             Some(live) => live,
-            None => self.start().await?,
+            None => {
+                let memory = self.budget.take(self.manifest.limits.memory_mb).await;
+                self.start(self.signatures(), memory).await?
+            }
         };
         live.users.fetch_add(1, Ordering::AcqRel);
         if self.manifest.run.isolation == Isolation::Resident {
@@ -213,13 +245,57 @@ impl Resident {
         }
     }
 
+    /// Starts a container with another signature set beside the one that scans.
+    ///
+    /// Nothing is returned if there is no memory for two: then the new one can only come after
+    /// the old one.
+    ///
+    /// # Errors
+    /// If it does not start; the old one goes on.
+    pub async fn warm(&self, set: SignatureSetId) -> Result<Option<Warm>, ResidentError> {
+        let Some(memory) = self
+            .budget
+            .take_second(self.manifest.limits.memory_mb)
+            .await
+        else {
+            return Ok(None);
+        };
+        let live = self.start(Some(set), memory).await?;
+        Ok(Some(Warm { live }))
+    }
+
+    /// Lets a warm container take over; the old one ends with the work it has.
+    pub async fn take_over(&self, warm: Warm) {
+        let mut current = self.current.lock().await;
+        self.use_signatures(warm.live.versions.signature_set.clone());
+        let keeps = self.manifest.run.isolation == Isolation::Resident;
+        let old = std::mem::replace(&mut *current, keeps.then(|| Arc::clone(&warm.live)));
+        drop(current);
+        if let Some(old) = old {
+            self.retire_live(&old).await;
+        }
+        if !keeps {
+            self.retire_live(&warm.live).await;
+        }
+    }
+
+    /// Ends a warm container that is not to take over.
+    pub async fn cool(&self, warm: Warm) {
+        self.retire_live(&warm.live).await;
+    }
+
+    async fn retire_live(&self, live: &Live) {
+        live.retired.store(true, Ordering::Release);
+        if live.users.load(Ordering::Acquire) == 0 {
+            self.end(live).await;
+        }
+    }
+
     /// Keeps new work out of the container there is, if there is one.
     pub async fn retire_current(&self) {
         let live = self.current.lock().await.take();
-        let Some(live) = live else { return };
-        live.retired.store(true, Ordering::Release);
-        if live.users.load(Ordering::Acquire) == 0 {
-            self.end(&live).await;
+        if let Some(live) = live {
+            self.retire_live(&live).await;
         }
     }
 
@@ -242,10 +318,7 @@ impl Resident {
         let Some(reason) = death(state.as_ref()) else {
             return Ok(None);
         };
-        live.retired.store(true, Ordering::Release);
-        if live.users.load(Ordering::Acquire) == 0 {
-            self.end(&live).await;
-        }
+        self.retire_live(&live).await;
         Ok(Some(reason))
     }
 
@@ -265,19 +338,17 @@ impl Resident {
             .ok()
     }
 
-    async fn start(&self) -> Result<Arc<Live>, ResidentError> {
-        let memory = self.budget.take(self.manifest.limits.memory_mb).await;
+    async fn start(
+        &self,
+        signature_set: Option<SignatureSetId>,
+        memory: OwnedSemaphorePermit,
+    ) -> Result<Arc<Live>, ResidentError> {
         let generation = random_name();
-        let set = self
-            .signature_set
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
         let engine = self.manifest.id.clone();
         let start = Start {
             engine,
             generation: generation.clone(),
-            signature_set: set,
+            signature_set,
             role: self.role,
         };
         self.expect(&generation);
@@ -293,9 +364,14 @@ impl Resident {
         start: Start,
         memory: OwnedSemaphorePermit,
     ) -> Result<Arc<Live>, ResidentError> {
-        let generation = start.generation.clone();
+        let (generation, signature_set) = (start.generation.clone(), start.signature_set.clone());
         let (container, image) = self.sandbox.start(start).await?;
-        let named = (container.clone(), generation, image);
+        let named = Named {
+            container: container.clone(),
+            generation,
+            image,
+            signature_set,
+        };
         match self.meet(named, memory).await {
             Ok(live) => Ok(live),
             Err(error) => {
@@ -309,9 +385,10 @@ impl Resident {
     /// Waits for the runner to call and the engine to answer.
     async fn meet(
         &self,
-        (container, generation, image): (String, String, String),
+        named: Named,
         memory: OwnedSemaphorePermit,
     ) -> Result<Arc<Live>, ResidentError> {
+        let (container, generation) = (named.container, named.generation);
         let seconds = self.manifest.run.startup_seconds;
         let deadline = Instant::now() + Duration::from_secs(seconds);
         let mut last = "its runner has not called".to_owned();
@@ -333,17 +410,12 @@ impl Resident {
             }
             sleep(Duration::from_millis(20)).await;
         };
-        let signature_set = self
-            .signature_set
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
         Ok(Arc::new(Live {
             generation,
             container,
             versions: EngineVersions {
-                image,
-                signature_set,
+                image: named.image,
+                signature_set: named.signature_set,
                 ..read
             },
             files: AtomicU64::new(0),

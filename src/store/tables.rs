@@ -20,7 +20,7 @@ use super::rows::{
 use super::{StoreError, failed};
 use crate::model::{
     Analysis, AnalysisId, EngineId, EngineResult, Event, Job, KeyId, Md5, Rescan, Sha1, Sha256,
-    SignatureSet, SignatureSetId, Update,
+    SignatureSet, SignatureSetId, Timestamp, Update,
 };
 
 /// One table: its name, the type of its keys and of its rows.
@@ -46,7 +46,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 20;
+pub(super) const TABLES: usize = 21;
 
 const NAMES: [&str; TABLES] = [
     "blobs",
@@ -69,6 +69,7 @@ const NAMES: [&str; TABLES] = [
     "seen",
     "timeline",
     "rescans",
+    "references",
 ];
 
 /// Blobs by SHA-256.
@@ -113,6 +114,9 @@ pub const SEEN: Table<(EngineId, Sha256), SeenRow> = Table::new(17);
 pub const TIMELINE: Table<(Sha256, EngineId, u64), TimelineRow> = Table::new(18);
 /// Rescans, oldest first.
 pub const RESCANS: Table<u64, Rescan> = Table::new(19);
+
+/// Blobs that every new signature set must be silent on, and since when they are marked so.
+pub const REFERENCES: Table<Sha256, Timestamp> = Table::new(20);
 
 /// A file system with fewer free blocks is full to a database.
 const FULL_BLOCKS: u64 = 256;
