@@ -1,5 +1,7 @@
 //! What the runner is told to be, from its arguments.
 
+use std::path::PathBuf;
+
 /// What the runner is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -7,6 +9,8 @@ pub enum Mode {
     Serve(Settings),
     /// Try to break out and report.
     Probe(Limits),
+    /// Put in order what a command left.
+    Tidy(Tidy),
     /// Hidden: fill memory, for the probe's own child.
     Touch {
         /// How much.
@@ -14,6 +18,22 @@ pub enum Mode {
     },
     /// Hidden: end at once, for the probe's own child.
     Nothing,
+}
+
+/// What to put in order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Tidy {
+    /// Let everybody read what is in a directory, and remove it.
+    Open(PathBuf),
+    /// Remove what has a name with this beginning.
+    Discard {
+        /// In which directory.
+        dir: PathBuf,
+        /// The beginning of the names.
+        prefix: String,
+    },
+    /// Kill every process but the first.
+    End,
 }
 
 /// How to serve.
@@ -41,7 +61,14 @@ const MAX_MEMORY_MB: u64 = 4096;
 /// Reads the arguments behind the program's name.
 pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Mode, String> {
     let mut arguments = arguments.peekable();
-    let known = ["--probe", "--touch-memory", "--nothing"];
+    let known = [
+        "--probe",
+        "--touch-memory",
+        "--nothing",
+        "--open",
+        "--discard",
+        "--end",
+    ];
     let first = arguments.next_if(|first| known.contains(&first.as_str()));
     match first.as_deref() {
         Some("--probe") => probe(arguments).map(Mode::Probe),
@@ -49,6 +76,12 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Mode, String> {
             let mebibytes = number("--touch-memory", arguments.next())?;
             Ok(Mode::Touch { mebibytes })
         }
+        Some("--open") => Ok(Mode::Tidy(Tidy::Open(dir("--open", arguments.next())?))),
+        Some("--discard") => Ok(Mode::Tidy(Tidy::Discard {
+            dir: dir("--discard", arguments.next())?,
+            prefix: arguments.next().unwrap_or_default(),
+        })),
+        Some("--end") => Ok(Mode::Tidy(Tidy::End)),
         Some(_) => Ok(Mode::Nothing),
         None => serve(arguments).map(Mode::Serve),
     }
@@ -102,6 +135,11 @@ fn probe(mut arguments: impl Iterator<Item = String>) -> Result<Limits, String> 
     Ok(limits)
 }
 
+fn dir(name: &str, value: Option<String>) -> Result<PathBuf, String> {
+    let dir = value.map(PathBuf::from).filter(|dir| dir.is_absolute());
+    dir.ok_or_else(|| format!("{name} needs an absolute path"))
+}
+
 fn number<T: std::str::FromStr>(name: &str, value: Option<String>) -> Result<T, String> {
     let value = value.ok_or_else(|| format!("{name} needs a number"))?;
     value
@@ -149,6 +187,18 @@ mod tests {
     }
 
     #[test]
+    fn what_to_put_in_order_is_named() {
+        let dir = PathBuf::from("/cache");
+        assert_eq!(of("--open /cache"), Ok(Mode::Tidy(Tidy::Open(dir.clone()))));
+        let prefix = ".trash-".to_owned();
+        assert_eq!(
+            of("--discard /cache .trash-"),
+            Ok(Mode::Tidy(Tidy::Discard { dir, prefix }))
+        );
+        assert_eq!(of("--end"), Ok(Mode::Tidy(Tidy::End)));
+    }
+
+    #[test]
     fn wrong_arguments_are_refused() {
         for line in [
             "--what",
@@ -156,6 +206,9 @@ mod tests {
             "--connections x",
             "--daemon clamd",
             "--daemon --",
+            "--open",
+            "--open cache",
+            "--discard",
         ] {
             assert!(of(line).is_err(), "{line}");
         }

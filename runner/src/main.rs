@@ -15,6 +15,7 @@ mod reaper;
 mod relay;
 mod serve;
 mod supervise;
+mod tidy;
 mod watch;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     match args::parse(std::env::args().skip(1)) {
         Ok(Mode::Serve(settings)) => serve::run(&settings),
         Ok(Mode::Probe(limits)) => probe::run(&limits),
+        Ok(Mode::Tidy(tidy)) => tidy::run(&tidy),
         Ok(Mode::Touch { mebibytes }) => probe::memory::touch(mebibytes),
         Ok(Mode::Nothing) => ExitCode::SUCCESS,
         Err(error) => {
