@@ -173,8 +173,9 @@ impl Fleet {
             .data_dir
             .join("signatures")
             .join(manifest.id.as_str());
-        let id = signatures::import(&seed, &sets)
+        let kept = signatures::import(&seed, &sets)
             .with_context(|| format!("cannot read the signatures in {}", seed.display()))?;
+        let id = kept.id;
         let row = SignatureSetRow {
             id: id.clone(),
             created_at: now(),
