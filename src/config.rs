@@ -223,16 +223,49 @@ impl Storage {
         self.data_dir.join("runners").join(engine.as_str())
     }
 
+    /// Directory of the files the canary shows; its container sees it at `/scan`.
+    pub fn canary_staging_dir(&self, engine: &crate::model::EngineId) -> PathBuf {
+        self.data_dir
+            .join("staging")
+            .join(format!("{engine}.canary"))
+    }
+
+    /// Directory of the socket the canary's runners dial.
+    pub fn canary_runner_dir(&self, engine: &crate::model::EngineId) -> PathBuf {
+        self.data_dir
+            .join("runners")
+            .join(format!("{engine}.canary"))
+    }
+
+    /// Directory of the socket the runners of the engine's updates dial.
+    pub fn update_runner_dir(&self, engine: &crate::model::EngineId) -> PathBuf {
+        self.data_dir
+            .join("runners")
+            .join(format!("{engine}.update"))
+    }
+
+    /// Directory of the candidates that the engine's updates work on, one directory each.
+    pub fn updates_dir(&self, engine: &crate::model::EngineId) -> PathBuf {
+        self.data_dir.join("updates").join(engine.as_str())
+    }
+
+    /// Directory of a download cache; update containers see it at `/cache`.
+    pub fn cache_dir(&self, cache: &str) -> PathBuf {
+        self.data_dir.join("cache").join(cache)
+    }
+
+    /// Directory of all signature sets of the engine.
+    pub fn sets_dir(&self, engine: &crate::model::EngineId) -> PathBuf {
+        self.data_dir.join("signatures").join(engine.as_str())
+    }
+
     /// Directory of one signature set; its container sees it at the manifest's `signatures.path`.
     pub fn signatures_dir(
         &self,
         engine: &crate::model::EngineId,
         set: &crate::model::SignatureSetId,
     ) -> PathBuf {
-        self.data_dir
-            .join("signatures")
-            .join(engine.as_str())
-            .join(&set.0)
+        self.sets_dir(engine).join(&set.0)
     }
 }
 

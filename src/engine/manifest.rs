@@ -10,6 +10,7 @@ mod context;
 mod locate;
 mod placeholder;
 mod range;
+mod update;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

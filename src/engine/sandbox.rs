@@ -14,6 +14,7 @@ pub mod frame;
 pub mod host;
 pub mod policy;
 pub mod probe;
+mod update;
 
 pub use client::Sandbox;
 
@@ -29,6 +30,8 @@ pub enum Verb {
     Info,
     /// Create and start a scan container of an engine.
     Start(Start),
+    /// Create and start an update container of an engine.
+    StartUpdate(StartUpdate),
     /// Kill and remove a container of ours.
     Stop {
         /// Its id.
@@ -73,7 +76,22 @@ pub struct Start {
     pub role: Role,
 }
 
-/// What a container of an engine is for. All get the same sandbox; only who is shown what differs.
+/// Which update container to start. Everything else comes from the manifest and the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartUpdate {
+    /// Whose.
+    pub engine: EngineId,
+    /// Name the runner will introduce itself with: 16 hexadecimal digits.
+    pub generation: String,
+    /// Name of the candidate's directory: 16 hexadecimal digits.
+    pub work: String,
+}
+
+/// What a container of an engine is for.
+///
+/// The first two get the same sandbox, and only who is shown what differs; the third sees nothing
+/// that is private, and has a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -82,6 +100,28 @@ pub enum Role {
     Scan,
     /// To look at the canary's files only, with a signature set that is not proven.
     Canary,
+    /// To bring a candidate up to date; it is started by a verb of its own.
+    Update,
+}
+
+impl Role {
+    /// Returns the role's name on the wire and in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scan => "scan",
+            Self::Canary => "canary",
+            Self::Update => "update",
+        }
+    }
+
+    /// Returns what the names of its directories and containers have behind the engine's id.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Scan => "",
+            Self::Canary => ".canary",
+            Self::Update => ".update",
+        }
+    }
 }
 
 /// What the broker answers.
@@ -90,7 +130,7 @@ pub enum Role {
 pub enum Answer {
     /// To [`Verb::Info`].
     Info(DockerInfo),
-    /// To [`Verb::Start`].
+    /// To [`Verb::Start`] and [`Verb::StartUpdate`].
     Started {
         /// The new container's id.
         container: String,
@@ -139,6 +179,9 @@ pub struct ContainerState {
     pub engine: EngineId,
     /// The name it was started with.
     pub generation: String,
+    /// What it is for.
+    #[serde(default)]
+    pub role: Role,
     /// Digest of the request it was made from, to tell whether it is still what we would make.
     pub spec: String,
     /// Content id of its image.
@@ -151,7 +194,8 @@ pub struct ContainerState {
     pub oom_killed: bool,
     /// Exit code, if it ended.
     pub exit_code: Option<i64>,
-    /// Whether `spec` is what the policy would make today.
+    /// Whether a new daemon may take it over: it scans, and `spec` is what the policy would make
+    /// today.
     pub current: bool,
 }
 

@@ -125,7 +125,7 @@ async fn loosened_policy_is_found_by_the_probe() {
         change(&mut request);
         let name = format!(
             "{}-{number}",
-            policy::container_name(&plan.manifest, &plan.placement)
+            policy::container_name(&plan.manifest, &plan.placement.ground)
         );
         let report = machine.host.run_probe(&name, request).await.unwrap();
         let found = report.checks.iter().find(|it| it.name == *check);
@@ -152,7 +152,7 @@ async fn probe_without_a_report_has_failed() {
     let plan = machine.host.plan(&machine.start(1)).await.unwrap();
     let mut request = policy::probe_container(&plan.manifest, &plan.placement).unwrap();
     request.cmd = Some(vec!["--nothing".to_owned()]);
-    let name = policy::container_name(&plan.manifest, &plan.placement);
+    let name = policy::container_name(&plan.manifest, &plan.placement.ground);
     let report = machine.host.run_probe(&name, request).await.unwrap();
     assert_eq!(report.checks[0].name, "probe");
     assert!(!report.checks[0].held);
@@ -189,7 +189,7 @@ async fn directory_exchanged_behind_our_back_is_noticed() {
     let staging = machine.config.storage.staging_dir(&machine.engine);
     std::fs::rename(&staging, staging.with_extension("away")).unwrap();
     symlink("/etc", &staging).unwrap();
-    let name = policy::container_name(&plan.manifest, &plan.placement);
+    let name = policy::container_name(&plan.manifest, &plan.placement.ground);
     let container = machine.host.create(&name, request).await.unwrap();
     let error = machine
         .host

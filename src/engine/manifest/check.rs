@@ -130,6 +130,7 @@ fn of_manifest(manifest: &Manifest, path: &Path) -> Vec<Problem> {
             .map(of_signatures)
             .unwrap_or_default(),
     );
+    problems.extend(super::update::problems(manifest));
     problems.extend(
         manifest
             .version

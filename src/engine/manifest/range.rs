@@ -6,7 +6,7 @@ use super::check::Problem;
 /// Finds the numbers that make no sense.
 pub fn problems(manifest: &Manifest) -> Vec<Problem> {
     let (run, limits) = (&manifest.run, &manifest.limits);
-    let numbers = [
+    let mut numbers = vec![
         ("run.slots", u64::from(run.slots), 1..=64),
         ("run.batch_files", run.batch_files.into(), 1..=4096),
         ("run.batch_mb", run.batch_mb, 1..=1 << 20),
@@ -20,6 +20,13 @@ pub fn problems(manifest: &Manifest) -> Vec<Problem> {
         ("limits.output_kb", limits.output_kb, 1..=65_536),
         ("limits.file_mb", limits.file_mb, 1..=1 << 20),
     ];
+    if let Some(update) = &manifest.update {
+        numbers.extend([
+            ("update.timeout_seconds", update.timeout_seconds, 1..=86_400),
+            ("update.memory_mb", update.memory_mb, 16..=1 << 20),
+            ("update.disk_mb", update.disk_mb, 1..=1 << 20),
+        ]);
+    }
     let wrong = numbers
         .into_iter()
         .filter(|(_, number, range)| !range.contains(number));

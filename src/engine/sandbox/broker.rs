@@ -141,6 +141,10 @@ impl Asked {
                 let (container, image) = host.start(&start).await?;
                 Answer::Started { container, image }
             }
+            Verb::StartUpdate(start) => {
+                let (container, image) = host.start_update(&start).await?;
+                Answer::Started { container, image }
+            }
             Verb::Stop { container } => {
                 host.stop(&container).await?;
                 Answer::Stopped

@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use super::frame::{self, MAX_ANSWER, Request, Response};
 use super::host::Host;
 use super::{
-    Answer, ContainerState, DockerInfo, ImageState, ProbeReport, SandboxError, Start, Verb, broker,
+    Answer, ContainerState, DockerInfo, ImageState, ProbeReport, SandboxError, Start, StartUpdate,
+    Verb, broker,
 };
 use crate::config::Config;
 use crate::model::EngineId;
@@ -124,6 +125,17 @@ impl Sandbox {
     /// Fails if the image is missing, the policy refuses or Docker fails.
     pub async fn start(&self, start: Start) -> Result<(String, String), SandboxError> {
         match self.ask(Verb::Start(start), None).await? {
+            Answer::Started { container, image } => Ok((container, image)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Starts an update container; returns its id and its image's content id.
+    ///
+    /// # Errors
+    /// Fails if the image is missing, the policy refuses or Docker fails.
+    pub async fn start_update(&self, start: StartUpdate) -> Result<(String, String), SandboxError> {
+        match self.ask(Verb::StartUpdate(start), None).await? {
             Answer::Started { container, image } => Ok((container, image)),
             other => Err(unexpected(&other)),
         }

@@ -15,7 +15,8 @@ use anyhow::Context;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::fstat;
 
-use super::SandboxError;
+use super::policy::update::{CACHE_DIR, CANDIDATE_DIR};
+use super::{Role, SandboxError};
 use crate::model::{EngineId, SignatureSetId};
 
 /// The data directory, with links in its own path already resolved.
@@ -55,22 +56,64 @@ impl DataDir {
         crate::system::instance(&self.path)
     }
 
-    /// Finds the directory with the engine's staged files.
+    /// Finds the directory with the files staged for the engine, or for its canary.
     ///
     /// # Errors
     /// Refuses a missing one and one behind a link.
-    pub fn staging(&self, engine: &EngineId) -> Result<Source, SandboxError> {
+    pub fn staging(&self, engine: &EngineId, role: Role) -> Result<Source, SandboxError> {
         let target = acquit_runner::wire::SCAN_DIR;
-        self.source(&["staging", engine.as_str()], Path::new(target))
+        let name = format!("{engine}{}", role.suffix());
+        self.source(&["staging", &name], Path::new(target))
     }
 
     /// Finds the directory of the socket the engine's runners dial.
     ///
     /// # Errors
     /// Refuses a missing one and one behind a link.
-    pub fn runners(&self, engine: &EngineId) -> Result<Source, SandboxError> {
+    pub fn runners(&self, engine: &EngineId, role: Role) -> Result<Source, SandboxError> {
         let target = acquit_runner::wire::SOCKET_DIR;
-        self.source(&["runners", engine.as_str()], Path::new(target))
+        let name = format!("{engine}{}", role.suffix());
+        self.source(&["runners", &name], Path::new(target))
+    }
+
+    /// Finds the directory of the candidate that an update works on.
+    ///
+    /// # Errors
+    /// Refuses what is no name of one, a missing one and one behind a link.
+    pub fn candidate(&self, engine: &EngineId, work: &str) -> Result<Source, SandboxError> {
+        if work.len() != 16 || !is_hex(work) {
+            let reason = format!("{work:?} is no name of a candidate");
+            return Err(SandboxError::Refused { reason });
+        }
+        let target = Path::new(CANDIDATE_DIR);
+        self.source(&["updates", engine.as_str(), work], target)
+    }
+
+    /// Finds the directory of a download cache.
+    ///
+    /// # Errors
+    /// Refuses a missing one and one behind a link.
+    pub fn cache(&self, cache: &EngineId) -> Result<Source, SandboxError> {
+        self.source(&["cache", cache.as_str()], Path::new(CACHE_DIR))
+    }
+
+    /// Opens a directory of the operator's, whose links may be followed: it is root's choice.
+    ///
+    /// # Errors
+    /// Refuses a missing one, and one that shows anything of the data directory.
+    pub fn foreign(&self, path: &Path, target: &Path) -> Result<Source, SandboxError> {
+        let source = Source::file(path, target)?;
+        let path = source.path.display();
+        // An update container has a network.
+        if source.path.starts_with(&self.path) || self.path.starts_with(&source.path) {
+            let reason = format!("{path} would show the data directory to an update");
+            return Err(SandboxError::Refused { reason });
+        }
+        if !source.path.is_dir() {
+            let reason = format!("{path} is no directory");
+            return Err(SandboxError::Refused { reason });
+        }
+        Ok(source)
     }
 
     /// Finds a signature set that the container is to see at `target`.
@@ -106,7 +149,7 @@ impl DataDir {
 }
 
 impl Source {
-    /// Opens a file that is not the daemon's, and so is trusted: the runner.
+    /// Opens what is not the daemon's, and so is trusted: the runner, an operator's directory.
     ///
     /// # Errors
     /// Refuses a missing one.
@@ -169,9 +212,49 @@ mod tests {
         assert!(data_dir.signatures(&engine, &set, target).is_err());
         std::os::unix::fs::symlink("/etc", temp.path().join("staging")).unwrap();
         let apt: EngineId = "apt".parse().unwrap();
-        assert!(data_dir.staging(&apt).is_err());
+        assert!(data_dir.staging(&apt, Role::Scan).is_err());
         std::fs::create_dir_all(temp.path().join("runners/yara")).unwrap();
-        assert!(data_dir.runners(&engine).is_ok());
+        assert!(data_dir.runners(&engine, Role::Scan).is_ok());
+        assert!(data_dir.runners(&engine, Role::Canary).is_err());
+        assert!(data_dir.runners(&engine, Role::Update).is_err());
+    }
+
+    #[test]
+    fn candidate_and_cache_are_found_by_their_names_only() {
+        let (temp, data_dir) = data_dir();
+        let engine: EngineId = "yara".parse().unwrap();
+        let updates = temp.path().join("updates/yara");
+        std::fs::create_dir_all(updates.join("0123456789abcdef")).unwrap();
+        std::os::unix::fs::symlink("/etc", updates.join("0000000000000000")).unwrap();
+        assert!(data_dir.candidate(&engine, "0123456789abcdef").is_ok());
+        for work in ["", "..", "0000000000000000", "0123456789ABCDEF", "../yara"] {
+            assert!(data_dir.candidate(&engine, work).is_err(), "{work}");
+        }
+        std::fs::create_dir_all(temp.path().join("cache")).unwrap();
+        std::os::unix::fs::symlink("/etc", temp.path().join("cache/yara")).unwrap();
+        assert!(data_dir.cache(&engine).is_err());
+    }
+
+    #[test]
+    fn directory_of_the_operator_shows_nothing_of_ours() {
+        let (temp, data_dir) = data_dir();
+        let rules = tempfile::tempdir().unwrap();
+        let target = Path::new("/sources/0");
+        std::fs::create_dir_all(temp.path().join("blobs")).unwrap();
+        let link = rules.path().join("link");
+        std::os::unix::fs::symlink(temp.path().join("blobs"), &link).unwrap();
+        let parent = temp.path().parent().unwrap();
+        let inside = temp.path().join("blobs");
+        for path in [Path::new("/"), parent, temp.path(), &inside, &link] {
+            assert!(data_dir.foreign(path, target).is_err(), "{path:?}");
+        }
+        std::fs::write(rules.path().join("file"), "").unwrap();
+        let file = rules.path().join("file");
+        assert!(data_dir.foreign(&file, target).is_err());
+        let other = rules.path().join("other");
+        std::os::unix::fs::symlink(rules.path(), &other).unwrap();
+        let found = data_dir.foreign(&other, target).unwrap();
+        assert_eq!(found.path, rules.path().canonicalize().unwrap());
     }
 
     #[test]

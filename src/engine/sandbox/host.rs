@@ -15,8 +15,8 @@ use bollard::query_parameters::{
 
 use super::data_dir::{DataDir, Source};
 use super::docker::{self, Connection, Engine};
-use super::policy::{self, Placement};
-use super::{ContainerState, DockerInfo, ImageState, SandboxError, Start};
+use super::policy::{self, Ground, Placement};
+use super::{ContainerState, DockerInfo, ImageState, Role, SandboxError, Start};
 use crate::config::Config;
 use crate::engine::manifest::Manifest;
 use crate::model::{EngineId, SignatureSetId};
@@ -32,6 +32,8 @@ pub struct Host {
     pub data_dir: DataDir,
     /// Which containers are ours.
     pub instance: String,
+    /// Held while the network of the updates is looked for and made.
+    pub networking: tokio::sync::Mutex<()>,
 }
 
 /// A container about to be made.
@@ -57,6 +59,7 @@ impl Host {
             instance: data_dir.instance()?,
             data_dir,
             config,
+            networking: tokio::sync::Mutex::default(),
         })
     }
 
@@ -75,15 +78,29 @@ impl Host {
     pub async fn start(&self, start: &Start) -> Result<(String, String), SandboxError> {
         let plan = self.plan(start).await?;
         let request = policy::scan_container(&plan.manifest, &plan.placement)?;
-        let name = policy::container_name(&plan.manifest, &plan.placement);
-        let id = self.create(&name, request).await?;
-        let begun = self.begin(&id, &plan.sources).await;
+        let name = policy::container_name(&plan.manifest, &plan.placement.ground);
+        let id = self.run(&name, request, &plan.sources).await?;
+        Ok((id, plan.placement.ground.image))
+    }
+
+    /// Creates a container, starts it and looks at what it sees; returns its id.
+    ///
+    /// # Errors
+    /// Refuses a source that was exchanged, and passes on Docker's words; then it is gone.
+    pub async fn run(
+        &self,
+        name: &str,
+        request: bollard::models::ContainerCreateBody,
+        sources: &[Source],
+    ) -> Result<String, SandboxError> {
+        let id = self.create(name, request).await?;
+        let begun = self.begin(&id, sources).await;
         if let Err(error) = begun {
             // The first error is the one to tell; what is left over is listed as ours.
             let _ = self.remove(&id).await;
             return Err(error);
         }
-        Ok((id, plan.placement.image))
+        Ok(id)
     }
 
     /// Kills and removes a container of ours; nothing happens if it is gone.
@@ -168,13 +185,14 @@ impl Host {
     /// # Errors
     /// Refuses names that are none and directories that are not there.
     pub async fn plan(&self, start: &Start) -> Result<Plan, SandboxError> {
-        let manifest = self.manifest(&start.engine)?;
-        if start.generation.len() != 16 || hex::decode(&start.generation).is_err() {
-            return refuse(format!("{:?} is no generation", start.generation));
+        if start.role == Role::Update {
+            return refuse("an update is no scan");
         }
-        let staging = self.data_dir.staging(&start.engine)?;
+        let manifest = self.manifest(&start.engine)?;
+        let staging = self.data_dir.staging(&start.engine, start.role)?;
         let signatures = self.signatures(&manifest, start.signature_set.as_ref())?;
-        let mut plan = self.place(manifest, &start.generation).await?;
+        let plan = self.place(manifest, &start.generation, start.role);
+        let mut plan = plan.await?;
         plan.placement.staging = staging.path.clone();
         plan.sources.push(staging);
         if let Some((set, source)) = signatures {
@@ -187,20 +205,33 @@ impl Host {
     /// Gathers what every container of an engine needs.
     ///
     /// # Errors
-    /// Fails without an image, a runner or the directory of the runner's socket.
-    pub async fn place(&self, manifest: Manifest, generation: &str) -> Result<Plan, SandboxError> {
+    /// Fails without an image, a runner or the directory of the runner's socket, and refuses what
+    /// is no generation.
+    pub async fn place(
+        &self,
+        manifest: Manifest,
+        generation: &str,
+        role: Role,
+    ) -> Result<Plan, SandboxError> {
+        if generation.len() != 16 || hex::decode(generation).is_err() {
+            return refuse(format!("{generation:?} is no generation"));
+        }
         let image = self.usable_image(&manifest).await?;
         let Connection { cpus, .. } = self.docker.connection().await?;
         let runner = Path::new(acquit_runner::wire::RUNNER_PATH);
         let runner = Source::file(&self.config.docker.runner, runner)?;
-        let socket_dir = self.data_dir.runners(&manifest.id)?;
-        let placement = Placement {
+        let socket_dir = self.data_dir.runners(&manifest.id, role)?;
+        let ground = Ground {
             instance: self.instance.clone(),
             generation: generation.to_owned(),
+            role,
             image,
             machine_cpus: cpus,
             runner: runner.path.clone(),
             socket_dir: socket_dir.path.clone(),
+        };
+        let placement = Placement {
+            ground,
             // Until it is known, a directory without files.
             staging: socket_dir.path.clone(),
             signatures: None,
@@ -373,13 +404,17 @@ impl Host {
         }
     }
 
-    /// Tells whether the policy would make the same container today.
+    /// Tells whether it scans and the policy would make the same container today.
     async fn is_current(&self, state: &ContainerState) -> bool {
+        // Canaries and updates belong to what is under way, and that ends with its daemon.
+        if state.role != Role::Scan {
+            return false;
+        }
         let start = Start {
             engine: state.engine.clone(),
             generation: state.generation.clone(),
             signature_set: state.signature_set.clone(),
-            role: super::Role::Scan,
+            role: Role::Scan,
         };
         let Ok(plan) = self.plan(&start).await else {
             return false;
@@ -431,6 +466,7 @@ fn state_of(found: &ContainerInspectResponse) -> Option<ContainerState> {
         container: found.id.clone()?,
         engine: label(found, policy::LABEL_ENGINE)?.parse().ok()?,
         generation: label(found, policy::LABEL_GENERATION)?.clone(),
+        role: role_of(found),
         spec: label(found, policy::LABEL_SPEC)?.clone(),
         image: found.image.clone().unwrap_or_default(),
         signature_set: set.map(|set| SignatureSetId(set.clone())),
@@ -439,6 +475,14 @@ fn state_of(found: &ContainerInspectResponse) -> Option<ContainerState> {
         exit_code: state.exit_code.filter(|_| !running),
         current: false,
     })
+}
+
+/// Containers of an earlier version have no role: they all scanned.
+fn role_of(found: &ContainerInspectResponse) -> Role {
+    let named = label(found, policy::LABEL_ROLE).map(String::as_str);
+    let other = [Role::Canary, Role::Update];
+    let other = other.into_iter().find(|role| named == Some(role.as_str()));
+    other.unwrap_or_default()
 }
 
 fn label<'a>(found: &'a ContainerInspectResponse, name: &str) -> Option<&'a String> {

@@ -1,14 +1,16 @@
 //! What a container may do: one pure function from manifest and paths to request.
 //!
-//! The request for a *scan* container is the only one there is; the probe uses
-//! the same with less memory and another command line, so that what it proves
-//! is what the engines get. Its JSON is a snapshot in the tests: loosening the
-//! sandbox shows in a diff.
+//! There is one request for a *scan* container, and one for an *update*
+//! container ([`update`]); the probe uses the first with less memory and another
+//! command line, so that what it proves is what the engines get. Their JSON is a
+//! snapshot in the tests: loosening the sandbox shows in a diff.
 //!
 //! Two choices a reader may wonder about. Mounts and never `binds`: a missing
 //! source of a bind is made by Docker, as root, and a colon in a path breaks it.
 //! `NonRecursive`: without it a mount below the source stays writable through a
 //! read-only mount on Docker 20.10, which ignores the newer flags silently.
+
+pub mod update;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
@@ -21,7 +23,7 @@ use bollard::models::{
 };
 use sha2::{Digest, Sha256};
 
-use super::SandboxError;
+use super::{Role, SandboxError};
 use crate::engine::manifest::{Limits, Manifest, Transport};
 use crate::model::SignatureSetId;
 
@@ -31,6 +33,8 @@ pub const LABEL_ENGINE: &str = "acquit.engine";
 pub const LABEL_INSTANCE: &str = "acquit.instance";
 /// Label with the name the container was started with.
 pub const LABEL_GENERATION: &str = "acquit.generation";
+/// Label with what the container is for.
+pub const LABEL_ROLE: &str = "acquit.role";
 /// Label with the digest of the request.
 pub const LABEL_SPEC: &str = "acquit.spec";
 /// Label with the signature set that is mounted; empty if none is.
@@ -63,13 +67,15 @@ const RESERVED: &[&str] = &[
     RUNNER_PATH,
 ];
 
-/// Everything a request depends on besides the manifest.
+/// What every request depends on besides the manifest.
 #[derive(Clone, Debug)]
-pub struct Placement {
+pub struct Ground {
     /// Id of the appliance.
     pub instance: String,
     /// Name the runner will introduce itself with.
     pub generation: String,
+    /// What the container is for.
+    pub role: Role,
     /// Content id of the image, so that a moved tag changes nothing.
     pub image: String,
     /// Processors the machine has; Docker refuses to promise more.
@@ -78,6 +84,13 @@ pub struct Placement {
     pub runner: PathBuf,
     /// Directory of the socket the runner dials.
     pub socket_dir: PathBuf,
+}
+
+/// Everything the request for a scan container depends on besides the manifest.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// What every request depends on.
+    pub ground: Ground,
     /// Directory of the staged files.
     pub staging: PathBuf,
     /// The signature set and its directory.
@@ -126,7 +139,7 @@ pub fn probe_container(
         PROBE_MEMORY_MB.to_string(),
     ];
     // The socket's directory stands in for the others: the mounts are what is tried.
-    let stand_in = || placement.socket_dir.clone();
+    let stand_in = || placement.ground.socket_dir.clone();
     let none = SignatureSetId(String::new());
     let empty = Placement {
         staging: stand_in(),
@@ -137,9 +150,10 @@ pub fn probe_container(
 }
 
 /// Returns the name of a container.
-pub fn container_name(manifest: &Manifest, placement: &Placement) -> String {
-    let instance: String = placement.instance.chars().take(8).collect();
-    format!("acquit-{instance}-{}-{}", manifest.id, placement.generation)
+pub fn container_name(manifest: &Manifest, ground: &Ground) -> String {
+    let instance: String = ground.instance.chars().take(8).collect();
+    let (engine, role) = (&manifest.id, ground.role.suffix());
+    format!("acquit-{instance}-{engine}{role}-{}", ground.generation)
 }
 
 /// Returns the digest of the request a scan container is made from, whatever its generation.
@@ -151,54 +165,103 @@ pub fn spec(manifest: &Manifest, placement: &Placement) -> Result<String, Sandbo
     Ok(spec_of(&request))
 }
 
+/// What one kind of container has that the other has not.
+struct Outline {
+    command: Vec<String>,
+    limits: Limits,
+    /// Mebibytes of the largest file that can be written.
+    file_mb: u64,
+    /// Docker's network; nothing is none at all.
+    network: Option<String>,
+    mounts: Vec<Mount>,
+    /// The seccomp profile.
+    profile: String,
+}
+
 fn container(
     manifest: &Manifest,
     placement: &Placement,
     command: Vec<String>,
 ) -> Result<ContainerCreateBody, SandboxError> {
-    let mut request = ContainerCreateBody {
+    let limits = manifest.limits.clone();
+    check(&limits)?;
+    let outline = Outline {
+        command,
+        // A little more than fits under /tmp: a full disk is an error, this limit a signal.
+        file_mb: limits.tmp_mb + 1,
+        limits,
+        network: None,
+        mounts: mounts(manifest, placement)?,
+        profile: seccomp(),
+    };
+    let request = request(manifest, &placement.ground, outline)?;
+    let set = placement.signatures.as_ref().map(|(set, _)| set);
+    Ok(sign(request, (manifest, &placement.ground), set))
+}
+
+fn request(
+    manifest: &Manifest,
+    ground: &Ground,
+    outline: Outline,
+) -> Result<ContainerCreateBody, SandboxError> {
+    Ok(ContainerCreateBody {
         hostname: Some("engine".to_owned()),
         user: Some(USER.to_owned()),
         env: Some(environment(manifest)),
-        cmd: Some(command),
+        cmd: Some(outline.command.clone()),
         healthcheck: Some(HealthConfig {
             test: Some(vec!["NONE".to_owned()]),
             ..HealthConfig::default()
         }),
-        image: Some(placement.image.clone()),
+        image: Some(ground.image.clone()),
         working_dir: Some("/tmp".to_owned()),
         entrypoint: Some(vec![RUNNER_PATH.to_owned()]),
-        network_disabled: Some(true),
+        network_disabled: Some(outline.network.is_none()),
         stop_signal: Some("SIGKILL".to_owned()),
-        host_config: Some(host_config(manifest, placement)?),
+        host_config: Some(host_config(ground, outline)?),
         ..ContainerCreateBody::default()
-    };
-    let spec = spec_of(&request);
-    request.labels = Some(labels(manifest, placement, spec));
-    let generation = format!("{GENERATION_VARIABLE}={}", placement.generation);
-    request.env.get_or_insert_default().push(generation);
-    Ok(request)
+    })
 }
 
-fn host_config(manifest: &Manifest, placement: &Placement) -> Result<HostConfig, SandboxError> {
-    let limits = &manifest.limits;
-    check(limits)?;
+/// Writes on a request whose it is; only here are the generation and what is not compared.
+fn sign(
+    mut request: ContainerCreateBody,
+    (manifest, ground): (&Manifest, &Ground),
+    set: Option<&SignatureSetId>,
+) -> ContainerCreateBody {
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    request.labels = Some(HashMap::from([
+        label(LABEL_ENGINE, manifest.id.as_str()),
+        label(LABEL_INSTANCE, &ground.instance),
+        label(LABEL_GENERATION, &ground.generation),
+        label(LABEL_ROLE, ground.role.as_str()),
+        // Written even if empty, because an image's own labels are inherited.
+        label(LABEL_SIGNATURE_SET, set.map_or("", |set| &set.0)),
+        label(LABEL_SPEC, &spec_of(&request)),
+    ]));
+    let generation = format!("{GENERATION_VARIABLE}={}", ground.generation);
+    request.env.get_or_insert_default().push(generation);
+    request
+}
+
+fn host_config(ground: &Ground, outline: Outline) -> Result<HostConfig, SandboxError> {
+    let limits = &outline.limits;
     let memory = bytes(limits.memory_mb)?;
     Ok(HostConfig {
-        network_mode: Some("none".to_owned()),
+        network_mode: Some(outline.network.unwrap_or_else(|| "none".to_owned())),
         readonly_rootfs: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(vec![
             "no-new-privileges".to_owned(),
-            format!("seccomp={}", seccomp()),
+            format!("seccomp={}", outline.profile),
         ]),
         pids_limit: Some(limits.pids.into()),
         memory: Some(memory),
         // Equal to the memory: no swap, where private bytes would outlive the container.
         memory_swap: Some(memory),
-        nano_cpus: Some(nano_cpus(limits.cpus, placement.machine_cpus)),
+        nano_cpus: Some(nano_cpus(limits.cpus, ground.machine_cpus)),
         cpu_shares: Some(CPU_SHARES),
-        ulimits: Some(ulimits(limits)?),
+        ulimits: Some(ulimits(limits, outline.file_mb)?),
         tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp(limits))])),
         shm_size: Some(SHM_BYTES),
         ipc_mode: Some("private".to_owned()),
@@ -217,15 +280,15 @@ fn host_config(manifest: &Manifest, placement: &Placement) -> Result<HostConfig,
             name: Some(RestartPolicyNameEnum::NO),
             maximum_retry_count: None,
         }),
-        mounts: Some(mounts(manifest, placement)?),
+        mounts: Some(outline.mounts),
         ..HostConfig::default()
     })
 }
 
 fn mounts(manifest: &Manifest, placement: &Placement) -> Result<Vec<Mount>, SandboxError> {
     let mut mounts = vec![
-        read_only(&placement.runner, Path::new(RUNNER_PATH))?,
-        read_only(&placement.socket_dir, Path::new(SOCKET_DIR))?,
+        read_only(&placement.ground.runner, Path::new(RUNNER_PATH))?,
+        read_only(&placement.ground.socket_dir, Path::new(SOCKET_DIR))?,
         read_only(&placement.staging, Path::new(SCAN_DIR))?,
     ];
     if let (Some((_, directory)), Some(signatures)) = (&placement.signatures, &manifest.signatures)
@@ -266,18 +329,6 @@ fn is_free(name: &str) -> bool {
     !name.is_empty() && !name.starts_with("ACQUIT_") && !name.contains(['=', '\0'])
 }
 
-fn labels(manifest: &Manifest, placement: &Placement, spec: String) -> HashMap<String, String> {
-    let set = placement.signatures.as_ref().map(|(set, _)| set.0.clone());
-    HashMap::from([
-        (LABEL_ENGINE.to_owned(), manifest.id.to_string()),
-        (LABEL_INSTANCE.to_owned(), placement.instance.clone()),
-        (LABEL_GENERATION.to_owned(), placement.generation.clone()),
-        // Written even if empty, because an image's own labels are inherited.
-        (LABEL_SIGNATURE_SET.to_owned(), set.unwrap_or_default()),
-        (LABEL_SPEC.to_owned(), spec),
-    ])
-}
-
 fn spec_of(request: &ContainerCreateBody) -> String {
     let mut same = request.clone();
     same.labels = None;
@@ -290,7 +341,7 @@ fn spec_of(request: &ContainerCreateBody) -> String {
     hex::encode(&Sha256::digest(text.unwrap_or_default())[..16])
 }
 
-fn ulimits(limits: &Limits) -> Result<Vec<ResourcesUlimits>, SandboxError> {
+fn ulimits(limits: &Limits, file_mb: u64) -> Result<Vec<ResourcesUlimits>, SandboxError> {
     let limit = |name: &str, value: i64| ResourcesUlimits {
         name: Some(name.to_owned()),
         soft: Some(value),
@@ -299,8 +350,7 @@ fn ulimits(limits: &Limits) -> Result<Vec<ResourcesUlimits>, SandboxError> {
     Ok(vec![
         limit("nofile", limits.open_files.into()),
         limit("core", 0),
-        // A little more than fits under /tmp: a full disk is an error, this limit a signal.
-        limit("fsize", bytes(limits.tmp_mb + 1)?),
+        limit("fsize", bytes(file_mb)?),
     ])
 }
 
@@ -312,9 +362,12 @@ fn tmp(limits: &Limits) -> String {
 
 /// The profile without its layout.
 fn seccomp() -> String {
-    serde_json::from_str::<serde_json::Value>(SECCOMP)
-        .map(|profile| profile.to_string())
-        .unwrap_or_default()
+    profile().to_string()
+}
+
+fn profile() -> serde_json::Value {
+    // A profile that cannot be read is none that Docker takes.
+    serde_json::from_str(SECCOMP).unwrap_or_default()
 }
 
 #[expect(

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::host::Host;
-use super::{ProbeReport, SandboxError, policy};
+use super::{ProbeReport, Role, SandboxError, policy};
 use crate::model::{EngineId, ProbeCheck};
 
 /// Bytes of the report that are kept; more is no report.
@@ -33,9 +33,11 @@ impl Host {
             reason: format!("the kernel gives no random bytes: {error}"),
         })?;
         let manifest = self.manifest(engine)?;
-        let plan = self.place(manifest, &hex::encode(random)).await?;
+        let plan = self
+            .place(manifest, &hex::encode(random), Role::Scan)
+            .await?;
         let request = policy::probe_container(&plan.manifest, &plan.placement)?;
-        let name = policy::container_name(&plan.manifest, &plan.placement);
+        let name = policy::container_name(&plan.manifest, &plan.placement.ground);
         self.run_probe(&name, request).await
     }
 

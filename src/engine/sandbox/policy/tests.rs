@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::update::{UpdatePlacement, update_container};
 use super::*;
 
 const COMMAND: &str = r#"
@@ -34,6 +35,13 @@ tmp_mb = 512
 seed = "signatures"
 path = "/var/lib/clamav"
 "#;
+const UPDATE: &str = r#"
+[update]
+command = ["freshclam", "--datadir=/candidate"]
+sources = [{ mirror = "https://mirror.example" }, { directory = "/srv/rules" }]
+memory_mb = 1536
+disk_mb = 2048
+"#;
 const PARSE: &str = "
 [parse.exit]
 complete = [0]
@@ -50,19 +58,40 @@ fn manifest(text: &str) -> Manifest {
 
 fn placement() -> Placement {
     let set = SignatureSetId("0011223344556677".to_owned());
-    Placement {
+    let ground = Ground {
         instance: "00112233445566778899aabbccddeeff".to_owned(),
         generation: "0123456789abcdef".to_owned(),
+        role: Role::Scan,
         image: "sha256:00".to_owned(),
         machine_cpus: 2.0,
         runner: PathBuf::from("/usr/local/lib/acquit/acquit-runner"),
         socket_dir: PathBuf::from("/var/lib/acquit/runners/x"),
+    };
+    Placement {
+        ground,
         staging: PathBuf::from("/var/lib/acquit/staging/x"),
         signatures: Some((
             set,
             PathBuf::from("/var/lib/acquit/signatures/x/0011223344556677"),
         )),
     }
+}
+
+fn update_placement() -> UpdatePlacement {
+    let mut ground = placement().ground;
+    ground.role = Role::Update;
+    ground.socket_dir = PathBuf::from("/var/lib/acquit/runners/x.update");
+    UpdatePlacement {
+        ground,
+        network: "a1".repeat(32),
+        candidate: PathBuf::from("/var/lib/acquit/updates/x/0011223344556677"),
+        cache: PathBuf::from("/var/lib/acquit/cache/x"),
+        sources: vec![(1, PathBuf::from("/srv/rules"))],
+    }
+}
+
+fn update_manifest() -> Manifest {
+    manifest(&format!("{CLAMD}{UPDATE}"))
 }
 
 /// Returns a request as it goes over the wire, the seccomp profile by its digest.
@@ -101,16 +130,86 @@ fn request_of_the_probe() {
 }
 
 #[test]
+fn request_of_an_update() {
+    let request = update_container(&update_manifest(), &update_placement()).unwrap();
+    check("update", &request);
+}
+
+#[test]
+fn an_update_differs_from_a_scan_in_network_mounts_and_limits_only() {
+    let value = |request: &ContainerCreateBody| serde_json::to_value(request).unwrap();
+    let mut scan = value(&scan_container(&update_manifest(), &placement()).unwrap());
+    let mut update = value(&update_container(&update_manifest(), &update_placement()).unwrap());
+    for own in ["Cmd", "Labels", "NetworkDisabled"] {
+        scan[own] = Value::Null;
+        update[own] = Value::Null;
+    }
+    let limits = ["Memory", "MemorySwap", "Ulimits", "Tmpfs"];
+    for own in limits
+        .iter()
+        .chain(&["Mounts", "NetworkMode", "SecurityOpt"])
+    {
+        scan["HostConfig"][own] = Value::Null;
+        update["HostConfig"][own] = Value::Null;
+    }
+    assert_eq!(scan, update);
+    let request = update_container(&update_manifest(), &update_placement()).unwrap();
+    let host = request.host_config.unwrap();
+    assert_eq!(host.security_opt.unwrap()[0], "no-new-privileges");
+    for mount in host.mounts.unwrap() {
+        let target = mount.target.unwrap();
+        let writable = ["/candidate", "/cache"].contains(&target.as_str());
+        assert_eq!(mount.read_only, Some(!writable), "{target}");
+        let source = mount.source.unwrap();
+        assert!(!source.contains("/staging/") && !source.contains("/signatures/"));
+        assert!(!source.contains("/blobs"));
+    }
+}
+
+#[test]
+fn an_update_that_could_leave_its_walls_is_refused() {
+    for network in ["host", "none", "container:a1", "", "acquit-update", "A1"] {
+        let mut placement = update_placement();
+        placement.network = network.to_owned();
+        let refused = update_container(&update_manifest(), &placement);
+        assert!(refused.is_err(), "{network}");
+    }
+    assert!(update_container(&manifest(CLAMD), &update_placement()).is_err());
+    let mut greedy = update_manifest();
+    greedy.update.as_mut().unwrap().disk_mb = u64::MAX;
+    assert!(update_container(&greedy, &update_placement()).is_err());
+}
+
+#[test]
+fn a_canary_is_a_scan_container_with_directories_of_its_own() {
+    let mut canary = placement();
+    canary.ground.role = Role::Canary;
+    let request = scan_container(&manifest(CLAMD), &canary).unwrap();
+    let scan = scan_container(&manifest(CLAMD), &placement()).unwrap();
+    assert_eq!(request.host_config, scan.host_config);
+    assert_eq!(request.labels.unwrap()[LABEL_ROLE], "canary");
+    let (manifest, scan) = (manifest(CLAMD), placement().ground);
+    let names = [&canary.ground, &scan].map(|ground| container_name(&manifest, ground));
+    assert_eq!(
+        names,
+        [
+            "acquit-00112233-clamav.canary-0123456789abcdef",
+            "acquit-00112233-clamav-0123456789abcdef",
+        ]
+    );
+}
+
+#[test]
 fn the_spec_is_the_same_for_every_generation_and_for_nothing_else() {
     let manifest = manifest(CLAMD);
     let first = spec(&manifest, &placement()).unwrap();
     let mut other = placement();
-    other.generation = "fedcba9876543210".to_owned();
+    other.ground.generation = "fedcba9876543210".to_owned();
     assert_eq!(spec(&manifest, &other).unwrap(), first);
     let request = scan_container(&manifest, &placement()).unwrap();
     assert_eq!(request.labels.unwrap()[LABEL_SPEC], first);
 
-    other.image = "sha256:11".to_owned();
+    other.ground.image = "sha256:11".to_owned();
     assert_ne!(spec(&manifest, &other).unwrap(), first);
     let mut more = manifest.clone();
     more.limits.pids += 1;
@@ -161,7 +260,7 @@ fn limits_out_of_range_are_refused() {
 #[test]
 fn a_small_machine_promises_what_it_has() {
     let mut small = placement();
-    small.machine_cpus = 1.0;
+    small.ground.machine_cpus = 1.0;
     let request = scan_container(&manifest(CLAMD), &small).unwrap();
     assert_eq!(request.host_config.unwrap().nano_cpus, Some(1_000_000_000));
 }
