@@ -12,4 +12,5 @@ pub mod runner;
 pub mod sandbox;
 pub mod signatures;
 pub mod staging;
+pub mod updater;
 mod versions;

@@ -270,7 +270,7 @@ fn all_said(batch: &Batch, verdict: &Verdict) -> Vec<Said> {
 }
 
 /// Writes down a run as it is kept: how it ended, then what was printed.
-fn transcript(finished: &Finished) -> Vec<u8> {
+pub(super) fn transcript(finished: &Finished) -> Vec<u8> {
     let exited = &finished.exited;
     let ended = match (exited.code, exited.signal) {
         (Some(code), _) => format!("exit: {code}"),

@@ -12,7 +12,7 @@ mod reading;
 mod record;
 mod spec;
 mod tally;
-mod text;
+pub(super) mod text;
 
 use regex::Regex;
 

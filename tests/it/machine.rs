@@ -36,6 +36,7 @@ impl Machine {
         let mut config = Config::default();
         let top = temp.path();
         config.storage.data_dir = top.join("data");
+        config.updates.network = id.clone();
         config.docker.runner = runner().to_owned();
         config.docker.broker_socket = top.join("broker.sock");
         config.engines.manifests = vec![top.join("engines")];
@@ -143,6 +144,9 @@ impl Drop for Machine {
         }
         let tag = format!("acquit-engine-{}:local", self.engine);
         let _ = Command::new("docker").args(["rmi", &tag]).output();
+        let network = self.config.updates.network.as_str();
+        let remove = ["network", "rm", network];
+        let _ = Command::new("docker").args(remove).output();
     }
 }
 

@@ -15,5 +15,6 @@ mod sandbox;
 mod support;
 mod system;
 mod tidy;
+mod updater;
 mod verdicts;
 mod vt_py;
