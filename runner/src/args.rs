@@ -32,6 +32,8 @@ pub enum Tidy {
         /// The beginning of the names.
         prefix: String,
     },
+    /// Say how many bytes of a directory's files are this user's.
+    Measure(PathBuf),
     /// Kill every process but the first.
     End,
 }
@@ -67,6 +69,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Mode, String> {
         "--nothing",
         "--open",
         "--discard",
+        "--measure",
         "--end",
     ];
     let first = arguments.next_if(|first| known.contains(&first.as_str()));
@@ -81,6 +84,10 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Mode, String> {
             dir: dir("--discard", arguments.next())?,
             prefix: arguments.next().unwrap_or_default(),
         })),
+        Some("--measure") => {
+            let dir = dir("--measure", arguments.next())?;
+            Ok(Mode::Tidy(Tidy::Measure(dir)))
+        }
         Some("--end") => Ok(Mode::Tidy(Tidy::End)),
         Some(_) => Ok(Mode::Nothing),
         None => serve(arguments).map(Mode::Serve),
@@ -195,6 +202,8 @@ mod tests {
             of("--discard /cache .trash-"),
             Ok(Mode::Tidy(Tidy::Discard { dir, prefix }))
         );
+        let dir = PathBuf::from("/cache");
+        assert_eq!(of("--measure /cache"), Ok(Mode::Tidy(Tidy::Measure(dir))));
         assert_eq!(of("--end"), Ok(Mode::Tidy(Tidy::End)));
     }
 

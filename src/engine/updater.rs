@@ -282,11 +282,9 @@ impl Job {
             return Err(given_up());
         }
         let output = ended.output;
-        if self
-            .measure(work)
-            .await?
-            .is_over(self.shared.update.disk_mb)
-        {
+        let taken = self.measure(work).await?;
+        self.watch.send_replace(taken.candidate);
+        if taken.is_over(self.shared.update.disk_mb) {
             let limit_mb = self.shared.update.disk_mb;
             return Err(UpdateError::DiskFull { limit_mb, output });
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use acquit_runner::wire::RUNNER_PATH;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::disk::TRASH;
+use super::disk::{TRASH, Taken};
 use super::judge::{Ended, environment, judge};
 use super::{Job, UpdateError, given_up};
 use crate::engine::ask::transcript;
@@ -94,11 +94,8 @@ impl Job {
     /// Removes what earlier updates left, and the whole cache if it leaves no room.
     async fn make_room(&self, started: &Started, work: &str) -> Result<(), UpdateError> {
         self.tidy(started, &["--discard", CACHE_DIR, TRASH]).await;
-        if self
-            .measure(work)
-            .await?
-            .is_over(self.shared.update.disk_mb)
-        {
+        let taken = self.measure_both(started, work).await?;
+        if taken.is_over(self.shared.update.disk_mb) {
             self.tidy(started, &["--discard", CACHE_DIR]).await;
         }
         Ok(())
@@ -120,7 +117,7 @@ impl Job {
                 let ended = self.conclude(started, finished).await;
                 return self.was_it_the_disk(work, ended).await;
             }
-            halt = self.watch(work) => halt?,
+            halt = self.watch(started, work) => halt?,
         };
         if matches!(halt, Halt::GivenUp) {
             return Err(given_up());
@@ -189,11 +186,12 @@ impl Job {
     }
 
     /// Looks at the disk until there is a reason to end the update.
-    async fn watch(&self, work: &str) -> Result<Halt, UpdateError> {
-        let before = self.measure(work).await?;
+    async fn watch(&self, started: &Started, work: &str) -> Result<Halt, UpdateError> {
+        let mut before = None;
         loop {
-            let taken = self.measure(work).await?;
-            let cached = taken.cache.saturating_sub(before.cache);
+            let taken = self.measure_both(started, work).await?;
+            let before = *before.get_or_insert(taken.cache);
+            let cached = taken.cache.saturating_sub(before);
             self.watch.send_replace(taken.candidate + cached);
             if taken.is_over(self.shared.update.disk_mb) {
                 return Ok(Halt::DiskFull);
@@ -209,8 +207,32 @@ impl Job {
         }
     }
 
-    /// Has the runner put something in order; what it cannot do shows in what comes after.
-    async fn tidy(&self, started: &Started, arguments: &[&str]) {
+    /// Measures from outside and from inside: the command may keep directories to itself, and may
+    /// keep the runner from looking.
+    async fn measure_both(&self, started: &Started, work: &str) -> Result<Taken, UpdateError> {
+        let outside = self.measure(work).await?;
+        let inside = Taken {
+            candidate: self.measure_inside(started, CANDIDATE_DIR).await,
+            cache: self.measure_inside(started, CACHE_DIR).await,
+        };
+        Ok(Taken {
+            candidate: outside.candidate.max(inside.candidate),
+            cache: outside.cache.max(inside.cache),
+        })
+    }
+
+    async fn measure_inside(&self, started: &Started, dir: &str) -> u64 {
+        let measured = self.tidy(started, &["--measure", dir]).await;
+        let said = measured.unwrap_or_default();
+        let number = std::str::from_utf8(&said).ok();
+        number
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// Has the runner put something in order and returns what it printed; what it cannot do shows
+    /// in what comes after.
+    async fn tidy(&self, started: &Started, arguments: &[&str]) -> Option<Vec<u8>> {
         let command = std::iter::once(&RUNNER_PATH).chain(arguments);
         let exec = Exec {
             command: command.map(|argument| (*argument).to_owned()).collect(),
@@ -219,16 +241,15 @@ impl Job {
             output_bytes: 64 << 10,
         };
         let session = self.shared.port.session(&started.generation);
-        let Ok(session) = timeout(LAST_WORDS, session).await else {
-            return;
-        };
+        let session = timeout(LAST_WORDS, session).await.ok()?;
         let tidied = tokio::select! {
             tidied = session.exec(exec) => tidied,
-            () = self.stop.cancelled() => return,
+            () = self.stop.cancelled() => return None,
         };
-        if let Err(error) = tidied {
+        let failed = |error: &SessionLost| {
             tracing::debug!(%error, "An update container could not be put in order");
-        }
+        };
+        Some(tidied.inspect_err(failed).ok()?.stdout)
     }
 
     /// Says how a container ended, or nothing if it runs.

@@ -140,7 +140,7 @@ impl Job {
 
 /// Sums up what files take on disk, each once; what cannot be looked at counts nothing.
 ///
-/// A container may hide files from the daemon so; the reserve still holds then.
+/// A command may hide files from the daemon so; that is why it is measured from inside too.
 fn size_of(dir: &Path, known: &mut HashSet<(u64, u64)>, depth: usize) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else {
         return 0;

@@ -80,7 +80,10 @@ for n in range(1000):
     else {
         panic!("{error}");
     };
-    assert!(text(output).contains("filling"), "{}", text(output));
+    // It was ended, by more than a look at what it left.
+    let output = text(output);
+    assert!(output.starts_with("signal: 9\n"), "{output}");
+    assert!(output.contains("filling"), "{output}");
     bench.check_nothing_left();
     assert!(*bench.watched.borrow() >= 32 << 20);
 

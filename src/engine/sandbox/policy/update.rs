@@ -24,7 +24,7 @@ pub const CACHE_DIR: &str = "/cache";
 /// Where an update sees the directories its signatures come from, each by its place in the list.
 pub const SOURCES_DIR: &str = "/sources";
 
-/// Connections of the runner: one for the command, one to end it, and one to spare.
+/// Connections of the runner: one for the command, one to measure or end it, and one to spare.
 const CONNECTIONS: u32 = 3;
 /// Least processes an update may have: downloaders have helpers.
 const PIDS: u32 = 64;
