@@ -1,19 +1,18 @@
 """YARA-X over a list of files: a rule tagged `suspicious` only suspects."""
 
+import os
 import sys
 
 import acquit_driver
 import yara_x
+from rules import compile_rules, new_compiler
 
 SECONDS = 55
 
 
-def compile_rules(path):
-    compiler = yara_x.Compiler(relaxed_re_syntax=True)
-    compiler.enable_includes(True)
-    compiler.add_include_dir(path.rsplit("/", 1)[0])
-    with open(path, encoding="utf-8") as source:
-        compiler.add_source(source.read(), origin=path)
+def load(path):
+    compiler = new_compiler(os.path.dirname(path))
+    compile_rules(compiler, path)
     return compiler.build()
 
 
@@ -34,5 +33,5 @@ def examine(path):
     return acquit_driver.suspicious(matching[0].identifier)
 
 
-rules, scanner = compile_rules(sys.argv[-1]), None
+rules, scanner = load(sys.argv[-1]), None
 acquit_driver.run(examine, SECONDS + 3, prepare=start)
