@@ -6,6 +6,7 @@ mod broker;
 mod cli;
 mod engines;
 mod faults;
+mod feeds;
 mod flow;
 mod http;
 mod machine;
