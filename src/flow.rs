@@ -9,3 +9,4 @@ pub mod keeper;
 pub mod leftovers;
 pub mod queue;
 pub mod scan;
+pub mod timeline;

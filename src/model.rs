@@ -28,4 +28,4 @@ pub use signatures::{
 };
 pub use status::{EngineState, EngineStatus, EngineTable, ProbeCheck};
 pub use time::Timestamp;
-pub use verdict::{DetectionName, EngineResult, RawOutputId, Verdict};
+pub use verdict::{Change, ChangeKind, DetectionName, EngineResult, RawOutputId, Verdict};

@@ -8,8 +8,10 @@
 mod blobs;
 mod commit;
 mod keys;
+mod layout;
 mod queries;
 mod rows;
+mod seen;
 mod sequence;
 mod tables;
 
@@ -21,13 +23,13 @@ pub use commit::Change;
 pub use keys::{RowKey, engine_prefix};
 pub use queries::Page;
 pub use rows::{
-    BlobRow, ClockRow, KeyRow, LaneKey, ProofRow, ResultKey, SeenRow, SignatureSetRow, TicketRow,
-    TimelineRow, VerdictRow,
+    BlobRow, ClockRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow,
+    TimelineRow,
 };
+pub use seen::{Answered, Pair, SeenRow, word};
 pub use tables::{
-    ANALYSES, BLOBS, CLOCKS, EVENTS, JOBS, KEYS, MD5S, META, PROOFS, RAW_OUTPUTS, REFERENCES,
-    RESCANS, RESULTS, SEEN, SETS, SHA1S, SIGNATURE_SETS, TICKETS, TIMELINE, Table, UPDATES,
-    VERDICTS,
+    ANALYSES, BLOBS, CLOCKS, EVENTS, JOBS, KEYS, MD5S, META, PROOFS, RAW_OUTPUTS, RESCANS, RESULTS,
+    SEEN, SETS, SHA1S, SIGNATURE_SETS, TICKETS, TIMELINE, Table, UPDATES,
 };
 
 use commit::Writer;

@@ -18,17 +18,21 @@ use crate::model::{
     Priority, RawOutputId, Sha256, Timestamp, Verdict,
 };
 use crate::store::{
-    ANALYSES, BLOBS, Change, JOBS, LaneKey, RAW_OUTPUTS, RESULTS, ResultKey, Store, StoreError,
-    VERDICTS, VerdictRow,
+    ANALYSES, BLOBS, Change, JOBS, LaneKey, Pair, RAW_OUTPUTS, RESULTS, ResultKey, Store,
+    StoreError,
 };
 
 use super::board::Board;
 use super::queue::{Lanes, Leased};
+use super::timeline::{self, Look};
 use crate::engine::ask::Run;
 use crate::metrics::Metrics;
 use crate::system::now;
 
 pub use crate::model::Reuse;
+
+/// Open analyses of a blob that are remembered.
+const OPEN: usize = 64;
 
 /// What an analysis is to be.
 #[derive(Clone, Debug)]
@@ -94,9 +98,24 @@ pub fn open(
             keys.push(lanes.push(change, &job(order, id, engine))?);
         }
     }
-    close_if_complete(change, &mut analysis, order.now)?;
+    if analysis.pending.is_empty() {
+        close_if_complete(change, &mut analysis, order.now)?;
+    } else {
+        note_open(change, id)?;
+    }
     change.put(&ANALYSES, &id, &analysis)?;
     Ok((analysis, keys))
+}
+
+/// Writes at the blob that an analysis of it is open, so that a rescan finds what waits.
+fn note_open(change: &mut Change<'_>, id: AnalysisId) -> Result<(), StoreError> {
+    let Some(mut blob) = change.get(&BLOBS, &id.sha256)? else {
+        return Ok(());
+    };
+    let surplus = (blob.open.len() + 1).saturating_sub(OPEN);
+    blob.open.drain(..surplus);
+    blob.open.push(id.number);
+    change.put(&BLOBS, &id.sha256, &blob)
 }
 
 fn unused_id(change: &Change<'_>, order: &Order) -> Result<AnalysisId, StoreError> {
@@ -118,19 +137,22 @@ fn known(
     let (Reuse::Known, Some(versions)) = (order.reuse, versions) else {
         return Ok(None);
     };
-    let Some(row) = change.get(&VERDICTS, &(order.sha256, engine.clone()))? else {
+    let seen = change.seen(&(engine.clone(), order.sha256))?;
+    let answer = seen.and_then(|row| row.answer);
+    let Some(answer) = answer.filter(|answer| answer.pair == Pair::of(versions)) else {
         return Ok(None);
     };
-    if row.image != versions.image || row.signature_set != versions.signature_set {
-        return Ok(None);
-    }
-    change.get(
-        &RESULTS,
-        &ResultKey {
-            analysis: row.analysis,
-            engine: engine.clone(),
-        },
-    )
+    let analysis = AnalysisId {
+        sha256: order.sha256,
+        number: answer.analysis,
+    };
+    let engine = engine.clone();
+    let known: Option<EngineResult> = change.get(&RESULTS, &ResultKey { analysis, engine })?;
+    // What changed, changed in the analysis it is taken from.
+    Ok(known.map(|known| EngineResult {
+        change: None,
+        ..known
+    }))
 }
 
 fn job(order: &Order, analysis: AnalysisId, engine: &EngineId) -> Job {
@@ -192,13 +214,21 @@ impl Recorder {
             .map(|answer| result(answer, run, (raw.as_ref(), now)));
         let results: Vec<_> = results.collect();
         let answered = results.clone();
+        let ran_ms = u64::try_from(run.duration.as_millis()).unwrap_or(0);
+        let began = Timestamp::from_millis(now.millis().saturating_sub(ran_ms));
+        let versions = self.versions(&engine, run);
         let settle = move |change: &mut Change<'_>| {
             if let Some(raw) = &raw {
                 change.put_bytes(&RAW_OUTPUTS, &raw.id, raw.stored.clone());
             }
             let pairs = answers.into_iter().zip(&results);
             let record = pairs.map(|(answer, result)| {
-                let settled = record_one(change, &answer.leased, result, now)?;
+                let look = Look {
+                    result,
+                    versions: versions.as_ref(),
+                    began,
+                };
+                let settled = record_one(change, &answer.leased, &look, now)?;
                 Ok((answer.leased, settled))
             });
             record.collect::<Result<Vec<_>, StoreError>>()
@@ -207,6 +237,16 @@ impl Recorder {
         self.count(&engine, &answered, run);
         self.announce(settled, now);
         Ok(())
+    }
+
+    /// Returns what the engine looked with; for what it was not shown, what it would have.
+    fn versions(&self, engine: &EngineId, run: &Run) -> Option<EngineVersions> {
+        if !run.versions.image.is_empty() {
+            return Some(run.versions.clone());
+        }
+        let board = self.board.subscribe();
+        let table = board.borrow();
+        table.get(engine)?.versions.clone()
     }
 
     fn count(&self, engine: &EngineId, results: &[EngineResult], run: &Run) {
@@ -292,13 +332,14 @@ fn result(answer: &Answer, run: &Run, (raw, now): (Option<&RawRow>, Timestamp)) 
         duration_ms: u64::try_from(run.duration.as_millis()).unwrap_or(u64::MAX),
         raw_output: raw.map(|raw| RawOutputId(raw.id.to_string())),
         staged_name: answer.staged.clone(),
+        change: None,
     }
 }
 
 fn record_one(
     change: &mut Change<'_>,
     leased: &Leased,
-    result: &EngineResult,
+    look: &Look<'_>,
     now: Timestamp,
 ) -> Result<Settled, StoreError> {
     if change.get(&JOBS, &leased.key)?.is_none() {
@@ -309,21 +350,16 @@ fn record_one(
         engine,
         analysis: id,
     } = leased.job.id.clone();
-    change.put(
-        &RESULTS,
-        &ResultKey {
-            analysis: id,
-            engine: engine.clone(),
-        },
-        result,
-    )?;
-    if result.verdict.is_answer() {
-        change.put(
-            &VERDICTS,
-            &(id.sha256, engine.clone()),
-            &verdict_row(id, result),
-        )?;
-    }
+    let key = ResultKey {
+        analysis: id,
+        engine: engine.clone(),
+    };
+    let changed = timeline::note(change, &key, look, now)?;
+    let result = EngineResult {
+        change: changed,
+        ..look.result.clone()
+    };
+    change.put(&RESULTS, &key, &result)?;
     let Some(mut analysis) = change.get(&ANALYSES, &id)? else {
         return Ok(Settled::Open);
     };
@@ -339,14 +375,6 @@ fn record_one(
     })
 }
 
-fn verdict_row(analysis: AnalysisId, result: &EngineResult) -> VerdictRow {
-    VerdictRow {
-        image: result.versions.image.clone(),
-        signature_set: result.versions.signature_set.clone(),
-        analysis,
-    }
-}
-
 fn close_if_complete(
     change: &mut Change<'_>,
     analysis: &mut Analysis,
@@ -360,12 +388,8 @@ fn close_if_complete(
     let Some(mut blob) = change.get(&BLOBS, &sha256)? else {
         return Ok(());
     };
-    if blob
-        .last_analysis
-        .is_none_or(|last| last.number < analysis.id.number)
-    {
-        blob.last_analysis = Some(analysis.id);
-        change.put(&BLOBS, &sha256, &blob)?;
-    }
-    Ok(())
+    blob.open.retain(|number| *number != analysis.id.number);
+    let last = blob.last_analysis.filter(|last| *last > analysis.id);
+    blob.last_analysis = Some(last.unwrap_or(analysis.id));
+    change.put(&BLOBS, &sha256, &blob)
 }

@@ -1,14 +1,17 @@
 //! Takes files in: bytes become a blob, a blob gets an analysis.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::watch;
 
 use super::analysis::{self, Order, Reuse};
 use super::queue::Lanes;
-use crate::model::{Analysis, EngineId, EngineTable, Priority, Sha256, Timestamp};
+use crate::model::{
+    Analysis, AnalysisId, EngineId, EngineTable, EngineVersions, Priority, Sha256, Timestamp,
+};
 use crate::store::{
-    BLOBS, BlobRow, Change, Incoming, IncomingError, LaneKey, MD5S, SHA1S, Store, StoreError,
+    ANALYSES, BLOBS, BlobRow, Change, Incoming, IncomingError, LaneKey, MD5S, Pair, SHA1S, Store,
+    StoreError,
 };
 
 /// Names of a blob that are kept.
@@ -57,6 +60,15 @@ pub struct Submission {
     pub reuse: Reuse,
     /// The present.
     pub now: Timestamp,
+}
+
+/// A blob, and which engines are to look at it again, with what they scan with now.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Which blob.
+    pub sha256: Sha256,
+    /// Which engines.
+    pub engines: BTreeMap<EngineId, EngineVersions>,
 }
 
 /// The way in; clones share it.
@@ -123,6 +135,7 @@ impl Ingest {
             names: Vec::new(),
             type_tag: type_tag(&stored.head),
             last_analysis: None,
+            open: Vec::new(),
         };
         let order = Order {
             sha256: stored.digests.sha256,
@@ -189,6 +202,41 @@ impl Ingest {
         Ok(opened)
     }
 
+    /// Opens nightly analyses as planned, and what `note` writes, in one change.
+    ///
+    /// Engines whose job on the blob waits already are left out and, unless `reuse` is never,
+    /// those that have looked at it with the same in the meantime; so planning twice opens once.
+    ///
+    /// # Errors
+    /// If the store fails; then nothing is opened and nothing noted.
+    pub async fn open_planned<T, F>(
+        &self,
+        plans: Vec<Plan>,
+        (reuse, now): (Reuse, Timestamp),
+        note: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Change<'_>, &[Analysis]) -> Result<T, StoreError> + Send + 'static,
+    {
+        let lanes = self.lanes.clone();
+        let open = move |change: &mut Change<'_>| {
+            let (mut opened, mut keys) = (Vec::new(), Vec::new());
+            for plan in plans {
+                let Some(order) = planned_order(change, plan, (reuse, now))? else {
+                    continue;
+                };
+                let (analysis, jobs) = analysis::open(change, &lanes, &order)?;
+                opened.push(analysis);
+                keys.extend(jobs);
+            }
+            Ok((note(change, &opened)?, keys))
+        };
+        let (noted, keys) = self.store.write(open).await?;
+        self.lanes.arrived(&keys);
+        Ok(noted)
+    }
+
     fn finish(
         &self,
         analysis: Analysis,
@@ -225,6 +273,59 @@ impl Ingest {
             now: submission.now,
         })
     }
+}
+
+/// Makes a plan an order, as far as it still holds.
+fn planned_order(
+    change: &Change<'_>,
+    plan: Plan,
+    (reuse, now): (Reuse, Timestamp),
+) -> Result<Option<Order>, StoreError> {
+    let Some(row) = change.get(&BLOBS, &plan.sha256)? else {
+        return Ok(None);
+    };
+    let waiting = waiting(&row, |id| change.get(&ANALYSES, id))?;
+    let mut engines = BTreeMap::new();
+    for (engine, versions) in plan.engines {
+        let seen = match reuse {
+            Reuse::Known => change.seen(&(engine.clone(), plan.sha256))?,
+            Reuse::Never => None,
+        };
+        let is_seen = seen.is_some_and(|seen| seen.pair == Pair::of(&versions));
+        if !is_seen && !waiting.contains(&engine) {
+            engines.insert(engine, Some(versions));
+        }
+    }
+    Ok((!engines.is_empty()).then(|| Order {
+        sha256: plan.sha256,
+        size_bytes: row.size_bytes,
+        extension: row.names.last().and_then(|name| extension(name)),
+        engines,
+        priority: Priority::Nightly,
+        // What is known is not wanted: the pair is another one.
+        reuse: Reuse::Never,
+        now,
+    }))
+}
+
+/// Returns the engines whose jobs on a blob wait, as far back as its open analyses are remembered.
+///
+/// # Errors
+/// If an analysis cannot be read.
+pub fn waiting(
+    row: &BlobRow,
+    read: impl Fn(&AnalysisId) -> Result<Option<Analysis>, StoreError>,
+) -> Result<BTreeSet<EngineId>, StoreError> {
+    let mut waiting = BTreeSet::new();
+    for number in &row.open {
+        let sha256 = row.digests.sha256;
+        let analysis = read(&AnalysisId {
+            sha256,
+            number: *number,
+        })?;
+        waiting.extend(analysis.into_iter().flat_map(|analysis| analysis.pending));
+    }
+    Ok(waiting)
 }
 
 fn submit(

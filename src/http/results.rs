@@ -97,6 +97,7 @@ pub fn answers(
                 duration_ms: 0,
                 raw_output: None,
                 staged_name: None,
+                change: None,
             });
     }
     Ok(answers)

@@ -39,8 +39,12 @@ pub struct Rescan {
 /// One engine's share of a rescan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RescanShare {
-    /// Files the engine has not seen with what it scans with now, as counted at the beginning.
+    /// Files the engine has not seen with what it scans with now: as counted at the beginning,
+    /// and once all is planned, as opened.
     pub wanted: u64,
+    /// Jobs opened so far.
+    #[serde(default)]
+    pub opened: u64,
     /// Of these, those it has settled.
     pub done: u64,
 }
@@ -50,6 +54,7 @@ impl Rescan {
     pub fn totals(&self) -> RescanShare {
         let add = |sum: RescanShare, share: &RescanShare| RescanShare {
             wanted: sum.wanted + share.wanted,
+            opened: sum.opened + share.opened,
             done: sum.done + share.done,
         };
         self.engines.values().fold(RescanShare::default(), add)

@@ -148,4 +148,50 @@ pub struct EngineResult {
     /// The name under which the engine saw the file, to find it in that output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged_name: Option<String>,
+    /// How the answer differs from the engine's last one on the same bytes, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+}
+
+/// How an engine's answer differs from its last one on the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What came of it.
+    pub kind: ChangeKind,
+    /// The answer before.
+    pub before: Verdict,
+    /// What the engine scanned with when it last gave that.
+    pub versions_before: EngineVersions,
+}
+
+/// What came of a change of an engine's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeKind {
+    /// There is a detection that was not there.
+    Introduced,
+    /// A detection is gone.
+    Removed,
+    /// The detection has another name or category, or there is none for another reason.
+    Changed,
+}
+
+impl ChangeKind {
+    /// Names the change from one answer to another.
+    pub const fn between(before: &Verdict, after: &Verdict) -> Self {
+        match (before.is_detection(), after.is_detection()) {
+            (false, true) => Self::Introduced,
+            (true, false) => Self::Removed,
+            (true, true) | (false, false) => Self::Changed,
+        }
+    }
+
+    /// Returns the kind's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Introduced => "introduced",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+        }
+    }
 }

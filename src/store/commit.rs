@@ -1,9 +1,9 @@
 //! One thread writes, in groups: a flush and two syncs serve all who wait.
 //!
 //! ```text
-//! change ──→ channel ──→ run closures over one overlay ──→ transaction ──→ flush + sync
-//!                                                                             │
-//! caller ←── result ←── sequence number outside the database, synced ←────────┘
+//! change ──→ channel ──→ run closures over one overlay ──→ one batch ──→ flush + sync
+//!                                                                           │
+//! caller ←── result ←── sequence number outside the database, synced ←──────┘
 //! ```
 
 use std::path::Path;
@@ -54,13 +54,28 @@ impl<'a> Change<'a> {
         table: &Table<K, V>,
         key: &K,
     ) -> Result<Option<V>, StoreError> {
-        let bytes = key.to_bytes();
-        let staged = self.own[table.index()].get(&bytes);
-        let value = match staged.or_else(|| self.group[table.index()].get(&bytes)) {
-            Some(staged) => staged.clone(),
-            None => self.database.get(table.index(), &bytes)?,
-        };
+        let value = self.bytes(table.index(), &key.to_bytes())?;
         value.map(|value| decode(table.name, &value)).transpose()
+    }
+
+    /// Reads a row that is bytes as they are.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn get_bytes<K: RowKey>(
+        &self,
+        table: &Table<K, Vec<u8>>,
+        key: &K,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.bytes(table.index(), &key.to_bytes())
+    }
+
+    fn bytes(&self, table: usize, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let staged = self.own[table].get(key);
+        match staged.or_else(|| self.group[table].get(key)) {
+            Some(staged) => Ok(staged.clone()),
+            None => self.database.get(table, key),
+        }
     }
 
     /// Writes a row.
@@ -233,7 +248,7 @@ impl WriterThread {
         let meta = Writes::from([(COMMIT.as_bytes().to_vec(), Some(commit))]);
         writes.push((META.index(), meta));
         self.database
-            .apply(&writes)
+            .apply(writes)
             .map_err(|error| self.database.explain(error))?;
         self.number = next;
         self.sequence

@@ -6,10 +6,15 @@ use std::io::Read;
 use serde::de::DeserializeOwned;
 
 use super::keys::RowKey;
-use super::rows::{BlobRow, ResultKey};
-use super::tables::{ANALYSES, BLOBS, MD5S, RAW_OUTPUTS, RESULTS, RawRow, SHA1S, Table, decode};
+use super::keys::engine_prefix;
+use super::rows::{BlobRow, ResultKey, TimelineRow};
+use super::tables::{
+    ANALYSES, BLOBS, MD5S, RAW_OUTPUTS, RESCANS, RESULTS, RawRow, SHA1S, TIMELINE, Table, decode,
+};
 use super::{Store, StoreError, failed};
-use crate::model::{Analysis, AnalysisId, EngineId, EngineResult, FileHash, RawOutputId, Sha256};
+use crate::model::{
+    Analysis, AnalysisId, EngineId, EngineResult, FileHash, RawOutputId, Rescan, Sha256,
+};
 
 /// A bounded part of a list, and where the next part starts.
 #[derive(Clone, Debug)]
@@ -57,6 +62,28 @@ impl Store {
         Ok(Page { rows, next })
     }
 
+    /// Reads the keys of up to `limit` rows, from the first after `after` on, without the rows.
+    ///
+    /// # Errors
+    /// If the disk fails or a key is damaged.
+    pub fn keys_after<K: RowKey, V>(
+        &self,
+        table: &Table<K, V>,
+        after: Option<&K>,
+        limit: usize,
+    ) -> Result<Vec<K>, StoreError> {
+        // A zero byte makes of a key the first one after it.
+        let from = after.map(|key| [key.to_bytes(), vec![0]].concat());
+        let span = ([].as_slice(), from.as_deref().unwrap_or_default());
+        let rows = self.database.range(table.index(), span, limit)?;
+        let keys = rows.iter().map(|(key, _)| K::from_bytes(key));
+        let keys: Option<Vec<_>> = keys.collect();
+        keys.ok_or_else(|| StoreError::Row {
+            table: table.name,
+            reason: "its key is damaged".to_owned(),
+        })
+    }
+
     /// Finds a blob by any of its hashes.
     ///
     /// # Errors
@@ -102,17 +129,57 @@ impl Store {
         let prefix = sha256.to_bytes();
         let end = [prefix.as_slice(), &[0xff; 9]].concat();
         let span = (prefix.as_slice(), before.unwrap_or(&end));
-        let mut rows = self
-            .database
-            .range_back(ANALYSES.index(), span, limit + 1)?;
+        let page = self.list_back(&ANALYSES, span, limit)?;
+        Ok(values(page))
+    }
+
+    /// Reads rescans, newest first; `before` is the `next` of the page before.
+    ///
+    /// # Errors
+    /// If the disk fails or a row is damaged.
+    pub fn rescans(&self, before: Option<&[u8]>, limit: usize) -> Result<Page<Rescan>, StoreError> {
+        let page = self.list_back(&RESCANS, (&[], before.unwrap_or(&[0xff; 9])), limit)?;
+        Ok(values(page))
+    }
+
+    /// Reads how engines' words on a blob changed: by engine, oldest first.
+    ///
+    /// An engine that never detected anything has no row; its first word that is no detection
+    /// is what the first row of it says was before.
+    ///
+    /// # Errors
+    /// If the disk fails or a row is damaged.
+    pub fn timeline(
+        &self,
+        (sha256, engine): (&Sha256, Option<&EngineId>),
+        from: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Page<(EngineId, TimelineRow)>, StoreError> {
+        let engine = engine.map(engine_prefix).unwrap_or_default();
+        let prefix = [sha256.to_bytes(), engine].concat();
+        let page = self.list(&TIMELINE, (&prefix, from), limit)?;
+        let named = |((_, engine, _), row)| (engine, row);
+        Ok(Page {
+            rows: page.rows.into_iter().map(named).collect(),
+            next: page.next,
+        })
+    }
+
+    /// Reads up to `limit` rows whose keys start with `prefix`, backwards, the last before `before`.
+    fn list_back<K: RowKey, V: DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        (prefix, before): (&[u8], &[u8]),
+        limit: usize,
+    ) -> Result<Page<(K, V)>, StoreError> {
+        let span = (prefix, before);
+        let mut rows = self.database.range_back(table.index(), span, limit + 1)?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = more
             .then(|| rows.last().map(|(key, _)| key.clone()))
             .flatten();
-        let rows = rows
-            .iter()
-            .map(|row| typed(&ANALYSES, row).map(|(_, row)| row));
+        let rows = rows.iter().map(|row| typed(table, row));
         Ok(Page {
             rows: rows.collect::<Result<_, _>>()?,
             next,
@@ -136,6 +203,13 @@ impl Store {
             .read_to_end(&mut output)
             .map_err(|error| failed(&error))?;
         Ok(Some(output))
+    }
+}
+
+fn values<K, V>(page: Page<(K, V)>) -> Page<V> {
+    Page {
+        rows: page.rows.into_iter().map(|(_, row)| row).collect(),
+        next: page.next,
     }
 }
 

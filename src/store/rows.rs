@@ -28,6 +28,9 @@ pub struct BlobRow {
     /// The newest analysis that is complete.
     #[serde(default)]
     pub last_analysis: Option<AnalysisId>,
+    /// Numbers of the analyses that are not complete, oldest first, bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<u64>,
 }
 
 /// An API key, without the key.
@@ -68,17 +71,6 @@ pub enum TicketRow {
     },
 }
 
-/// The last answer of an engine on a blob, and what it answered with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerdictRow {
-    /// Content id of the image.
-    pub image: String,
-    /// Signature set.
-    pub signature_set: Option<SignatureSetId>,
-    /// Where the result is.
-    pub analysis: AnalysisId,
-}
-
 /// The signature set an engine scans with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignatureSetRow {
@@ -112,17 +104,6 @@ pub struct ClockRow {
     /// Since when this clock runs: what was due before was never missed.
     #[serde(default)]
     pub since: Timestamp,
-}
-
-/// With what an engine last looked at a blob, whatever it said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeenRow {
-    /// Content id of the image.
-    pub image: String,
-    /// Signature set.
-    pub signature_set: Option<SignatureSetId>,
-    /// When.
-    pub at: Timestamp,
 }
 
 /// A change of an engine's word on a blob.

@@ -1,8 +1,10 @@
-//! Typed tables over sled, the only file that knows sled's types.
+//! Typed tables over one sled tree; only this file and `layout` know sled's types.
 //!
-//! sled 0.34.7 with its edges covered: its `flush` is no fsync, so the
-//! database file is synced after it; after an I/O error it stays stuck until
-//! reopened, so it can be reopened in place.
+//! A row's key is its table's number, one byte, and then its key in the table:
+//! in one tree a batch is atomic by itself, without a transaction that reads
+//! whatever it writes. sled 0.34.7 with its edges covered: its `flush` is no
+//! fsync, so the database file is synced after it; after an I/O error it stays
+//! stuck until reopened, so it can be reopened in place.
 
 use std::fs::File;
 use std::marker::PhantomData;
@@ -11,13 +13,12 @@ use std::sync::{PoisonError, RwLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
 use super::rows::{
-    BlobRow, ClockRow, KeyRow, LaneKey, ProofRow, ResultKey, SeenRow, SignatureSetRow, TicketRow,
-    TimelineRow, VerdictRow,
+    BlobRow, ClockRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow,
+    TimelineRow,
 };
-use super::{StoreError, failed};
+use super::{StoreError, failed, layout};
 use crate::model::{
     Analysis, AnalysisId, EngineId, EngineResult, Event, Job, KeyId, Md5, Rescan, Sha1, Sha256,
     SignatureSet, SignatureSetId, Timestamp, Update,
@@ -26,7 +27,7 @@ use crate::model::{
 /// One table: its name, the type of its keys and of its rows.
 #[derive(Debug)]
 pub struct Table<K, V> {
-    /// Name of the sled tree.
+    /// The table's name.
     pub name: &'static str,
     index: usize,
     types: PhantomData<fn() -> (K, V)>,
@@ -46,9 +47,10 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 21;
+pub(super) const TABLES: usize = 19;
 
-const NAMES: [&str; TABLES] = [
+/// A table's place here is part of its rows' keys: new tables come last, none ever moves.
+pub(super) const NAMES: [&str; TABLES] = [
     "blobs",
     "md5s",
     "sha1s",
@@ -57,7 +59,6 @@ const NAMES: [&str; TABLES] = [
     "jobs",
     "keys",
     "tickets",
-    "verdicts",
     "signature_sets",
     "raw_outputs",
     "meta",
@@ -88,32 +89,30 @@ pub const JOBS: Table<LaneKey, Job> = Table::new(5);
 pub const KEYS: Table<KeyId, KeyRow> = Table::new(6);
 /// Upload and download URLs, by the digest of their secret.
 pub const TICKETS: Table<Sha256, TicketRow> = Table::new(7);
-/// Last answer of an engine on a blob.
-pub const VERDICTS: Table<(Sha256, EngineId), VerdictRow> = Table::new(8);
 /// The signature set each engine scans with.
-pub const SIGNATURE_SETS: Table<EngineId, SignatureSetRow> = Table::new(9);
+pub const SIGNATURE_SETS: Table<EngineId, SignatureSetRow> = Table::new(8);
 /// Raw output, compressed, by the digest of its stored form.
-pub const RAW_OUTPUTS: Table<Sha256, Vec<u8>> = Table::new(10);
+pub const RAW_OUTPUTS: Table<Sha256, Vec<u8>> = Table::new(9);
 /// Single values: the commit number.
-pub const META: Table<String, u64> = Table::new(11);
+pub const META: Table<String, u64> = Table::new(10);
 
 /// The last proof that an engine's sandbox holds.
-pub const PROOFS: Table<EngineId, ProofRow> = Table::new(12);
+pub const PROOFS: Table<EngineId, ProofRow> = Table::new(11);
 
 /// Signature sets, whatever became of them; those of an engine lie together.
-pub const SETS: Table<(EngineId, SignatureSetId), SignatureSet> = Table::new(13);
+pub const SETS: Table<(EngineId, SignatureSetId), SignatureSet> = Table::new(12);
 /// Updates of signatures; those of an engine lie together, oldest first.
-pub const UPDATES: Table<(EngineId, u64), Update> = Table::new(14);
+pub const UPDATES: Table<(EngineId, u64), Update> = Table::new(13);
 /// When each engine was updated last, and how that went.
-pub const CLOCKS: Table<EngineId, ClockRow> = Table::new(15);
+pub const CLOCKS: Table<EngineId, ClockRow> = Table::new(14);
 /// What happened, oldest first.
-pub const EVENTS: Table<u64, Event> = Table::new(16);
-/// With what an engine last looked at a blob; those of an engine lie together.
-pub const SEEN: Table<(EngineId, Sha256), SeenRow> = Table::new(17);
+pub const EVENTS: Table<u64, Event> = Table::new(15);
+/// With what an engine last looked at a blob, packed; those of an engine lie together.
+pub const SEEN: Table<(EngineId, Sha256), Vec<u8>> = Table::new(16);
 /// Every change of an engine's word on a blob, oldest first.
-pub const TIMELINE: Table<(Sha256, EngineId, u64), TimelineRow> = Table::new(18);
+pub const TIMELINE: Table<(Sha256, EngineId, u64), TimelineRow> = Table::new(17);
 /// Rescans, oldest first.
-pub const RESCANS: Table<u64, Rescan> = Table::new(19);
+pub const RESCANS: Table<u64, Rescan> = Table::new(18);
 
 /// Blobs that every new signature set must be silent on, and since when they are marked so.
 pub const REFERENCES: Table<Sha256, Timestamp> = Table::new(20);
@@ -128,9 +127,9 @@ pub(super) type Writes = std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 pub(super) type RawRow = (Vec<u8>, Vec<u8>);
 
 #[derive(Debug)]
-struct Trees {
+struct Opened {
     db: sled::Db,
-    trees: Vec<sled::Tree>,
+    rows: sled::Tree,
     file: File,
 }
 
@@ -139,24 +138,24 @@ struct Trees {
 pub(super) struct Database {
     dir: PathBuf,
     cache_bytes: u64,
-    trees: RwLock<Option<Trees>>,
+    opened: RwLock<Option<Opened>>,
 }
 
 impl Database {
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        let trees = open_trees(dir, cache_bytes)?;
+        let opened = open_files(dir, cache_bytes)?;
         Ok(Self {
             dir: dir.to_owned(),
             cache_bytes,
-            trees: RwLock::new(Some(trees)),
+            opened: RwLock::new(Some(opened)),
         })
     }
 
     /// Closes and opens the files again, the only way out of an I/O error.
     pub fn reopen(&self) -> Result<(), StoreError> {
-        let mut trees = self.trees.write().unwrap_or_else(PoisonError::into_inner);
-        *trees = None;
-        *trees = Some(open_trees(&self.dir, self.cache_bytes)?);
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        *opened = None;
+        *opened = Some(open_files(&self.dir, self.cache_bytes)?);
         Ok(())
     }
 
@@ -166,11 +165,9 @@ impl Database {
 
     /// Reads the bytes of one row.
     pub fn get(&self, table: usize, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.with(|trees| {
-            Ok(trees.trees[table]
-                .get(key)
-                .map_err(sled_failed)?
-                .map(|v| v.to_vec()))
+        self.with(|opened| {
+            let value = opened.rows.get(row_key(table, key)).map_err(sled_failed)?;
+            Ok(value.map(|value| value.to_vec()))
         })
     }
 
@@ -181,12 +178,23 @@ impl Database {
         (prefix, from): (&[u8], &[u8]),
         limit: usize,
     ) -> Result<Vec<RawRow>, StoreError> {
-        self.with(|trees| {
-            let rows = trees.trees[table].range(from.max(prefix)..);
+        let (prefix, from) = (row_key(table, prefix), row_key(table, from.max(prefix)));
+        self.with(|opened| {
+            let rows = opened.rows.range(from..);
             let rows =
-                rows.take_while(|row| row.as_ref().map_or(true, |(k, _)| k.starts_with(prefix)));
+                rows.take_while(|row| row.as_ref().map_or(true, |(k, _)| k.starts_with(&prefix)));
             rows.take(limit).map(owned).collect()
         })
+    }
+
+    /// Reads the rows from one key to another, both inclusive, however many they are.
+    pub fn between(
+        &self,
+        table: usize,
+        (first, last): (&[u8], &[u8]),
+    ) -> Result<Vec<RawRow>, StoreError> {
+        let (first, last) = (row_key(table, first), row_key(table, last));
+        self.with(|opened| opened.rows.range(first..=last).map(owned).collect())
     }
 
     /// As [`Self::range`], backwards, from the last row before `before`.
@@ -196,26 +204,30 @@ impl Database {
         (prefix, before): (&[u8], &[u8]),
         limit: usize,
     ) -> Result<Vec<RawRow>, StoreError> {
-        self.with(|trees| {
-            let rows = trees.trees[table]
-                .range(prefix.to_vec()..before.to_vec())
-                .rev();
+        let (prefix, before) = (row_key(table, prefix), row_key(table, before));
+        self.with(|opened| {
+            let rows = opened.rows.range(prefix.clone()..before).rev();
             let rows =
-                rows.take_while(|row| row.as_ref().map_or(true, |(k, _)| k.starts_with(prefix)));
+                rows.take_while(|row| row.as_ref().map_or(true, |(k, _)| k.starts_with(&prefix)));
             rows.take(limit).map(owned).collect()
         })
     }
 
     /// Applies writes to all tables at once and makes them durable.
-    pub fn apply(&self, writes: &[(usize, Writes)]) -> Result<(), StoreError> {
-        self.with(|trees| {
-            let touched: Vec<_> = writes
-                .iter()
-                .map(|(t, _)| trees.trees[*t].clone())
-                .collect();
-            transact(&touched, writes)?;
-            trees.db.flush().map_err(sled_failed)?;
-            trees.file.sync_data().map_err(|error| failed(&error))
+    pub fn apply(&self, writes: Vec<(usize, Writes)>) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        for (table, writes) in writes {
+            for (key, value) in writes {
+                match value {
+                    Some(value) => batch.insert(row_key(table, &key), value),
+                    None => batch.remove(row_key(table, &key)),
+                }
+            }
+        }
+        self.with(|opened| {
+            opened.rows.apply_batch(batch).map_err(sled_failed)?;
+            opened.db.flush().map_err(sled_failed)?;
+            opened.file.sync_data().map_err(|error| failed(&error))
         })
     }
 
@@ -233,67 +245,56 @@ impl Database {
     /// read would else wait for somebody who writes.
     fn ensure_open(&self) -> Result<(), StoreError> {
         let is_open = || {
-            let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
-            trees.is_some()
+            let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+            opened.is_some()
         };
         if is_open() {
             return Ok(());
         }
-        let mut trees = self.trees.write().unwrap_or_else(PoisonError::into_inner);
-        if trees.is_none() {
-            let opened = open_trees(&self.dir, self.cache_bytes);
-            *trees = Some(opened.map_err(|error| self.explain(error))?);
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        if opened.is_none() {
+            let files = open_files(&self.dir, self.cache_bytes);
+            *opened = Some(files.map_err(|error| self.explain(error))?);
         }
         Ok(())
     }
 
-    fn with<T>(&self, f: impl FnOnce(&Trees) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn with<T>(&self, f: impl FnOnce(&Opened) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.ensure_open()?;
-        let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
-        match trees.as_ref() {
-            Some(trees) => f(trees),
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        match opened.as_ref() {
+            Some(opened) => f(opened),
             None => Err(failed(&"it could not be reopened")),
         }
     }
 }
 
-fn open_trees(dir: &Path, cache_bytes: u64) -> Result<Trees, StoreError> {
+fn open_files(dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
     let config = sled::Config::new()
         .path(dir)
         .cache_capacity(cache_bytes)
         .flush_every_ms(None);
     let db = config.open().map_err(sled_failed)?;
-    let open = |name: &&str| db.open_tree(name).map_err(sled_failed);
-    let trees = NAMES.iter().map(open).collect::<Result<_, _>>()?;
     let file = File::open(dir.join("db")).map_err(|error| failed(&error))?;
+    let rows = layout::rows(&db, &file)?;
     sync_dir(dir).map_err(|error| failed(&error))?;
-    Ok(Trees { db, trees, file })
+    Ok(Opened { db, rows, file })
 }
 
-fn transact(trees: &[sled::Tree], writes: &[(usize, Writes)]) -> Result<(), StoreError> {
-    let done = trees.transaction(|views| {
-        for (view, (_, writes)) in views.iter().zip(writes) {
-            for (key, value) in writes {
-                match value {
-                    Some(value) => view.insert(key.as_slice(), value.as_slice())?,
-                    None => view.remove(key.as_slice())?,
-                };
-            }
-        }
-        Ok::<(), ConflictableTransactionError<()>>(())
-    });
-    done.map_err(|error| match error {
-        TransactionError::Storage(error) => sled_failed(error),
-        TransactionError::Abort(()) => failed(&"a transaction was aborted"),
-    })
+/// Returns where a row is in the one tree.
+pub(super) fn row_key(table: usize, key: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + key.len());
+    bytes.extend(u8::try_from(table));
+    bytes.extend_from_slice(key);
+    bytes
 }
 
 fn owned(row: Result<(sled::IVec, sled::IVec), sled::Error>) -> Result<RawRow, StoreError> {
-    row.map(|(key, value)| (key.to_vec(), value.to_vec()))
+    row.map(|(key, value)| (key[1..].to_vec(), value.to_vec()))
         .map_err(sled_failed)
 }
 
-fn sled_failed(error: sled::Error) -> StoreError {
+pub(super) fn sled_failed(error: sled::Error) -> StoreError {
     failed(&error)
 }
 
