@@ -26,7 +26,7 @@ use crate::flow::queue::Lanes;
 use crate::http::{self, Api};
 use crate::metrics::Metrics;
 use crate::model::Control;
-use crate::nightly::{Desk, rescan};
+use crate::nightly::{Desk, Rescanner, Rescans, rescan};
 use crate::store::Store;
 use crate::system;
 
@@ -132,15 +132,22 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
     let fleet = Fleet::open(parts).await?;
     let engines = fleet.board().subscribe();
     let reserve_mb = config.storage.reserve_mb;
-    let ingest = Ingest::new(store.clone(), lanes, engines.clone(), reserve_mb);
+    let ingest = Ingest::new(store.clone(), lanes.clone(), engines.clone(), reserve_mb);
+    let (rescanner, rescans) = Rescanner::new(rescan::Parts {
+        store: store.clone(),
+        ingest: ingest.clone(),
+        lanes,
+        engines: engines.clone(),
+        metrics: metrics.clone(),
+    });
     let (control, orders) = mpsc::channel(16);
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.http.listen))?;
     let api = Api {
         config,
-        store: store.clone(),
-        ingest: ingest.clone(),
+        store,
+        ingest,
         metrics,
         engines,
         control,
@@ -148,7 +155,8 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
         completed,
     };
     stages.http(api, listener);
-    stages.obey(orders, (store, ingest), &fleet);
+    stages.rescan(rescanner);
+    stages.obey(orders, rescans, &fleet);
     fleet.run(&mut stages.tasks, &stages.shutdown);
     stages.watch_broker(broker);
     stages.feed_watchdog();
@@ -194,23 +202,22 @@ impl Stages {
         });
     }
 
+    /// Has files looked at again that an engine has not seen with what it scans with now.
+    fn rescan(&mut self, rescanner: Rescanner) {
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            rescanner.run(&shutdown).await;
+            "rescans"
+        });
+    }
+
     /// Carries out what administrators ask.
-    fn obey(
-        &mut self,
-        mut orders: mpsc::Receiver<Control>,
-        (store, ingest): (Store, Ingest),
-        fleet: &Fleet,
-    ) {
+    fn obey(&mut self, mut orders: mpsc::Receiver<Control>, rescans: Rescans, fleet: &Fleet) {
         let (shutdown, engines) = (self.shutdown.clone(), fleet.engines());
         self.tasks.spawn(async move {
             while let Some(Some(order)) = shutdown.run_until_cancelled(orders.recv()).await {
                 match order {
-                    Control::Rescan { engine, reuse } => {
-                        let rescan = rescan::run(&store, &ingest, (engine, reuse));
-                        if let Some(Err(error)) = shutdown.run_until_cancelled(rescan).await {
-                            warn!(%error, "The rescan stopped half-way");
-                        }
-                    }
+                    Control::Rescan { engine, reuse } => rescans.order(engine, reuse),
                     Control::Restart { engine } => {
                         if let Some(engine) = engines.get(&engine) {
                             engine.resident.retire_current().await;

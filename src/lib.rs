@@ -20,9 +20,9 @@
 //! | take in | a request's body | a blob, an analysis, jobs | [`flow::ingest`], [`flow::analysis`] |
 //! | queue | jobs | leases, in memory | [`flow::queue`] |
 //! | scan | leased jobs, blobs | verdicts | [`flow::scan`], [`engine::ask`] |
-//! | record | verdicts | results, analyses; jobs go | [`flow::analysis`] |
+//! | record | verdicts | results, analyses, timelines; jobs go | [`flow::analysis`], [`flow::timeline`] |
 //! | keep fit | images, containers | the board of engines | [`flow::keeper`], [`flow::gate`] |
-//! | rescan | blobs | analyses behind interactive ones | [`nightly::rescan`] |
+//! | rescan | blobs, what engines saw of them | analyses behind interactive ones | [`nightly::rescan`] |
 //!
 //! # Code map
 //!

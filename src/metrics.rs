@@ -4,8 +4,8 @@
 //! from hashes, paths or names.
 
 use prometheus::{
-    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 /// All series.
@@ -40,6 +40,14 @@ pub struct Metrics {
     pub free_bytes: Gauge,
     /// Whether Docker answers.
     pub docker_up: IntGauge,
+    /// Share of the collection an engine has looked at with what it scans with now.
+    pub rescan_coverage: GaugeVec,
+    /// The same share, with what it has looked at within the last 24 hours.
+    pub rescan_recent: GaugeVec,
+    /// Scans of the rescans under way: wanted, and done of these.
+    pub rescan_files: IntGaugeVec,
+    /// When the last rescan was complete.
+    pub rescan_completed: IntGauge,
 }
 
 const SECONDS: &[f64] = &[
@@ -84,6 +92,24 @@ impl Metrics {
             connections: gauge("http_connections", "Connections open.")?,
             free_bytes: Gauge::new("acquit_disk_free_bytes", "Bytes free for data.")?,
             docker_up: gauge("docker_up", "Whether Docker answers.")?,
+            rescan_coverage: shares(
+                "rescan_coverage_ratio",
+                "Share of the files the engine has looked at with what it scans with now.",
+            )?,
+            rescan_recent: shares(
+                "rescan_recent_ratio",
+                "Share of the files the engine has looked at with what it scans with now, or \
+                 within the last 24 hours.",
+            )?,
+            rescan_files: gauges(
+                "rescan_files",
+                "Scans of the rescans under way, or of the last one.",
+                &["state"],
+            )?,
+            rescan_completed: gauge(
+                "rescan_last_completed_timestamp_seconds",
+                "When the last rescan was complete.",
+            )?,
             registry,
         };
         metrics.register()?;
@@ -106,6 +132,10 @@ impl Metrics {
             Box::new(self.connections.clone()),
             Box::new(self.free_bytes.clone()),
             Box::new(self.docker_up.clone()),
+            Box::new(self.rescan_coverage.clone()),
+            Box::new(self.rescan_recent.clone()),
+            Box::new(self.rescan_files.clone()),
+            Box::new(self.rescan_completed.clone()),
         ];
         all.into_iter()
             .try_for_each(|series| self.registry.register(series))
@@ -138,6 +168,10 @@ fn counters(series: &str, help: &str, labels: &[&str]) -> prometheus::Result<Int
 
 fn gauges(series: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
     IntGaugeVec::new(Opts::new(name(series), help), labels)
+}
+
+fn shares(series: &str, help: &str) -> prometheus::Result<GaugeVec> {
+    GaugeVec::new(Opts::new(name(series), help), &["engine"])
 }
 
 fn histogram(series: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {

@@ -14,3 +14,4 @@ pub mod desk;
 pub mod rescan;
 
 pub use desk::{Desk, Refusal};
+pub use rescan::{Rescanner, Rescans};

@@ -11,4 +11,5 @@ mod docker;
 mod engine;
 mod hostile;
 mod input;
+mod rescan;
 mod store;

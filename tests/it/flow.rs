@@ -30,6 +30,8 @@ pub struct Flow {
     pub sandbox: Sandbox,
     pub engines: watch::Receiver<EngineTable>,
     pub config: Arc<Config>,
+    pub lanes: Lanes,
+    pub metrics: Metrics,
     tasks: JoinSet<&'static str>,
     shutdown: CancellationToken,
     containers: Containers,
@@ -81,17 +83,18 @@ impl Flow {
         let store = Store::open(&config.storage.data_dir, 1 << 22).unwrap();
         let lanes = Lanes::open(store.clone()).unwrap();
         let (completed, _) = broadcast::channel(16);
+        let metrics = Metrics::new().unwrap();
         let parts = Parts {
             config: Arc::clone(&config),
             store: store.clone(),
             lanes: lanes.clone(),
-            metrics: Metrics::new().unwrap(),
+            metrics: metrics.clone(),
             completed,
             sandbox: sandbox.clone(),
         };
         let fleet = Fleet::open(parts).await.unwrap();
         let engines = fleet.board().subscribe();
-        let ingest = Ingest::new(store.clone(), lanes, engines.clone(), 1);
+        let ingest = Ingest::new(store.clone(), lanes.clone(), engines.clone(), 1);
         let (mut tasks, shutdown) = (JoinSet::new(), CancellationToken::new());
         fleet.run(&mut tasks, &shutdown);
         let instance = system::instance(&config.storage.data_dir).unwrap();
@@ -101,6 +104,8 @@ impl Flow {
             sandbox,
             engines,
             config,
+            lanes,
+            metrics,
             tasks,
             shutdown,
             containers: Containers { instance },

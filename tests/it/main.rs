@@ -11,6 +11,7 @@ mod flow;
 mod http;
 mod machine;
 mod parsers;
+mod rescan;
 mod runner;
 mod sandbox;
 mod support;
