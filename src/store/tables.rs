@@ -10,6 +10,7 @@ use std::fs::File;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -114,9 +115,8 @@ pub const TIMELINE: Table<(Sha256, EngineId, u64), TimelineRow> = Table::new(17)
 /// Rescans, oldest first.
 pub const RESCANS: Table<u64, Rescan> = Table::new(18);
 
-/// Blobs that every new signature set must be silent on, and since when they are marked so.
-pub const REFERENCES: Table<Sha256, Timestamp> = Table::new(20);
-
+/// How often opening the files again is tried again.
+const REOPENINGS: usize = 20;
 /// A file system with fewer free blocks is full to a database.
 const FULL_BLOCKS: u64 = 256;
 
@@ -155,7 +155,16 @@ impl Database {
     pub fn reopen(&self) -> Result<(), StoreError> {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         *opened = None;
-        *opened = Some(open_files(&self.dir, self.cache_bytes)?);
+        let mut files = open_files(&self.dir, self.cache_bytes);
+        for _ in 0..REOPENINGS {
+            if files.is_ok() {
+                break;
+            }
+            // sled's own threads let go of its lock a moment after the last handle went.
+            std::thread::sleep(Duration::from_millis(10));
+            files = open_files(&self.dir, self.cache_bytes);
+        }
+        *opened = Some(files?);
         Ok(())
     }
 
