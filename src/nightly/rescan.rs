@@ -183,7 +183,8 @@ impl Rescanner {
             return Ok(());
         }
         let row = row(progress.next_number(), request, &survey);
-        progress.begin(&self.parts.store, row).await
+        let Parts { store, metrics, .. } = &self.parts;
+        progress.begin((store, metrics), row).await
     }
 
     /// Opens a rescan's analyses, as fast as they are done.
@@ -213,18 +214,24 @@ impl Rescanner {
         progress: &mut Progress,
         present: &Present,
     ) -> Result<(), StoreError> {
-        loop {
-            let is_full = |id: &EngineId| {
-                let table = self.parts.engines.borrow();
-                // Who does not scan holds nobody up.
-                let scans = table.get(id).is_some_and(|status| status.state.can_scan());
-                scans && self.parts.lanes.depth(id).nightly > FULL
-            };
-            if !present.keys().any(is_full) {
-                return Ok(());
-            }
+        while self.is_full(present) {
             sleep(GLANCE).await;
             self.look(progress).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells whether an engine has enough to do. Who does not scan holds nobody up, unless nobody
+    /// does.
+    fn is_full(&self, present: &Present) -> bool {
+        let table = self.parts.engines.borrow();
+        let scans = |id: &&EngineId| table.get(*id).is_some_and(|s| s.state.can_scan());
+        let scanning: Vec<_> = present.keys().filter(scans).collect();
+        let is_full = |id: &EngineId| self.parts.lanes.depth(id).nightly > FULL;
+        if scanning.is_empty() {
+            present.keys().any(is_full)
+        } else {
+            scanning.into_iter().any(is_full)
         }
     }
 

@@ -52,7 +52,11 @@ impl Progress {
     }
 
     /// Writes a new rescan down.
-    pub async fn begin(&mut self, store: &Store, row: Rescan) -> Result<(), StoreError> {
+    pub async fn begin(
+        &mut self,
+        (store, metrics): (&Store, &Metrics),
+        row: Rescan,
+    ) -> Result<(), StoreError> {
         let new = row.clone();
         let write = move |change: &mut Change<'_>| {
             change.put(&RESCANS, &new.number, &new)?;
@@ -67,8 +71,9 @@ impl Progress {
         store.write(write).await?;
         self.last = row.number;
         self.rows.retain(|old| old.number + KEEP > row.number);
-        if row.completed_at.is_none() {
-            self.rows.push(row);
+        match row.completed_at {
+            Some(at) => metrics.rescan_completed.set(seconds(at)),
+            None => self.rows.push(row),
         }
         Ok(())
     }
