@@ -1,8 +1,8 @@
 //! Measures how long a rescan takes to find out that there is nothing to do.
 //!
 //! Fills a store with files that every engine has seen and surveys it, with the
-//! daemon's own code and its default cache: `cargo run --release --example
-//! rescan-bench -- 125000 8`. Nothing is asserted but that nothing is wanted.
+//! daemon's own code: `cargo run --release --example rescan-bench -- 125000 8 16`,
+//! which are files, engines, and the cache in mebibytes (`cache_mb`). Nothing is asserted but that nothing is wanted.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -17,16 +17,16 @@ use sha2::Digest;
 
 /// Files written in one change.
 const GROUP: u64 = 500;
-/// What the daemon's configuration has by default.
-const CACHE: u64 = 16 << 20;
+/// Mebibytes of cache that the daemon's configuration has by default.
+const CACHE: u64 = 16;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default| arguments.next().map_or(Ok(default), |text| text.parse());
-    let (files, engines) = (number(125_000)?, number(8)?);
+    let (files, engines, cache) = (number(125_000)?, number(8)?, number(CACHE)? << 20);
     let dir = tempfile::tempdir()?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let store = Store::open(dir.path(), CACHE)?;
+    let store = Store::open(dir.path(), cache)?;
     let present = (0..engines).map(|number| Ok((format!("engine-{number}").parse()?, versions())));
     let present: Present = present.collect::<anyhow::Result<_>>()?;
     let began = Instant::now();
@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
         check(&found, files)?;
     }
     drop(store);
-    let store = reopen(dir.path())?;
+    let store = reopen(dir.path(), cache)?;
     let began = Instant::now();
     check(&survey(&store, &present, (Reuse::Known, now()))?, files)?;
     println!("after a restart: {:.2?}", began.elapsed());
@@ -58,14 +58,14 @@ fn check(found: &Survey, files: u64) -> anyhow::Result<()> {
 }
 
 /// The writer lets go of the files a moment after the store is dropped.
-fn reopen(dir: &std::path::Path) -> Result<Store, StoreError> {
+fn reopen(dir: &std::path::Path, cache: u64) -> Result<Store, StoreError> {
     let pause = || std::thread::sleep(std::time::Duration::from_millis(100));
     let mut opened = (0..100).map(|_| {
         pause();
-        Store::open(dir, CACHE)
+        Store::open(dir, cache)
     });
     let first = opened.find(Result::is_ok);
-    first.unwrap_or_else(|| Store::open(dir, CACHE))
+    first.unwrap_or_else(|| Store::open(dir, cache))
 }
 
 async fn fill(store: &Store, files: u64, present: &Present) -> Result<(), StoreError> {
