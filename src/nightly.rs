@@ -8,8 +8,7 @@
 //!            unchanged            rejected: the old set stays
 //! ```
 
-pub mod canary;
-pub mod clock;
+pub mod bundle;
 pub mod desk;
 pub mod rescan;
 

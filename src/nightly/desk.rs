@@ -1,6 +1,7 @@
 //! Where administrators' orders about signatures are given: the API's way in.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -72,6 +73,15 @@ pub enum Order {
     Hold(oneshot::Sender<Result<SignatureSet, Refusal>>),
     /// Let updates go on.
     Release(oneshot::Sender<Result<SignatureSet, Refusal>>),
+    /// Take an unpacked set as a candidate.
+    Import {
+        /// The directory with its files; the worker's once the order is accepted.
+        work: PathBuf,
+        /// The key that signed the bundle it came in.
+        key: String,
+        /// The update as it begins.
+        answer: oneshot::Sender<Result<Update, Refusal>>,
+    },
 }
 
 /// The way in; clones share it.
@@ -131,6 +141,20 @@ impl Desk {
     /// [`Refusal`], if the engine has none.
     pub async fn release(&self, engine: &EngineId) -> Result<SignatureSet, Refusal> {
         self.order(engine, Order::Release).await
+    }
+
+    /// Begins an update with the set in a directory; returns it as it begins.
+    ///
+    /// # Errors
+    /// [`Refusal`], if it cannot begin; the directory is the caller's then.
+    pub async fn import(
+        &self,
+        engine: &EngineId,
+        work: PathBuf,
+        key: String,
+    ) -> Result<Update, Refusal> {
+        let order = |answer| Order::Import { work, key, answer };
+        self.order(engine, order).await
     }
 
     async fn order<T>(
