@@ -11,19 +11,25 @@
 
 mod analyses;
 mod auth;
+mod bundles;
 mod connection;
 mod download;
 mod engines;
 mod envelope;
 mod error;
+mod events;
 mod files;
 mod guard;
 mod health;
 mod keys;
 mod limit;
 mod openapi;
+mod rescans;
 mod results;
+mod signatures;
 mod tickets;
+mod timeline;
+mod updates;
 mod upload;
 mod users;
 
@@ -166,12 +172,37 @@ fn key_routes() -> Router<Arc<App>> {
         .route("/users/{id}/overall_quotas", get(users::quotas))
         .route("/acquit/engines", get(engines::list))
         .route("/acquit/engines/{id}", get(engines::show))
+        .merge(signature_routes())
+}
+
+/// Routes that show how signatures come and go, for any key.
+fn signature_routes() -> Router<Arc<App>> {
+    let engine = Router::new()
+        .route("/signature_sets", get(signatures::list))
+        .route("/signature_sets/{set}", get(signatures::show))
+        .route("/updates", get(updates::list))
+        .route("/updates/{number}", get(updates::show))
+        .route("/updates/{number}/output", get(updates::output));
+    Router::new()
+        .nest("/acquit/engines/{id}", engine)
+        .route("/acquit/signatures/export", get(bundles::export))
+        .route("/acquit/signatures/key", get(bundles::key))
+        .route("/acquit/rescans", get(rescans::list))
+        .route("/acquit/rescans/{number}", get(rescans::show))
+        .route("/acquit/events", get(events::list))
+        .route("/files/{id}/timeline", get(timeline::list))
 }
 
 /// Routes for admin keys only.
 fn admin_routes() -> Router<Arc<App>> {
     Router::new()
         .route("/acquit/engines/{id}/restart", post(engines::restart))
+        .route("/acquit/engines/{id}/update", post(signatures::update))
+        .route("/acquit/engines/{id}/rollback", post(signatures::rollback))
+        .route("/acquit/engines/{id}/promote", post(signatures::promote))
+        .route("/acquit/engines/{id}/hold", post(signatures::hold))
+        .route("/acquit/engines/{id}/release", post(signatures::release))
+        .route("/acquit/signatures/import", post(bundles::import))
         .route("/acquit/rescan", post(engines::rescan))
         .route("/acquit/keys", get(keys::list).post(keys::create))
         .route("/acquit/keys/{id}", delete(keys::revoke))

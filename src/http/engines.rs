@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::envelope::{Answer, Base, Collection, Links, Object};
 use super::error::{ApiError, ErrorBody};
+use super::signatures::SignatureAttributes;
 use crate::model::{Control, EngineId, EngineStatus, EngineVersions, ProbeCheck, Reuse};
 
 /// How an engine fares.
@@ -46,6 +47,9 @@ pub struct EngineAttributes {
     coverage: Jobs,
     /// Memory its container may use, in mebibytes.
     memory_mb: u64,
+    /// How its signatures fare, if they are not in its image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signatures: Option<SignatureAttributes>,
     /// What the sandbox held against.
     probe: Vec<Check>,
 }
@@ -214,6 +218,17 @@ fn order(app: &App, control: Control) -> Result<(), ApiError> {
     })
 }
 
+/// Reads the id of an engine that is here.
+///
+/// # Errors
+/// If there is none of this name.
+pub fn known(app: &App, id: &str) -> Result<EngineId, ApiError> {
+    let none = || ApiError::not_found(format!("engine {id:?} not found"));
+    let id: EngineId = id.parse().map_err(|_| none())?;
+    let here = app.api.engines.borrow().contains_key(&id);
+    here.then_some(id).ok_or_else(none)
+}
+
 fn find(
     app: &App,
     id: &str,
@@ -257,6 +272,7 @@ fn attributes(status: EngineStatus) -> EngineAttributes {
             failed: status.failed,
         },
         memory_mb: status.memory_mb,
+        signatures: status.signatures.map(SignatureAttributes::from),
         probe: status.probe.into_iter().map(check).collect(),
     }
 }

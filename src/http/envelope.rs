@@ -104,7 +104,8 @@ impl<T> Collection<T> {
     /// Makes a page; `url` is that of the collection, `next` the key the next page starts at.
     pub fn new(data: Vec<T>, (url, paging): (String, &Paging), next: Option<Vec<u8>>) -> Self {
         let cursor = next.map(|key| URL_SAFE_NO_PAD.encode(key));
-        let page = |cursor: &str| format!("{url}?limit={}&cursor={cursor}", paging.limit);
+        let mark = if url.contains('?') { '&' } else { '?' };
+        let page = |cursor: &str| format!("{url}{mark}limit={}&cursor={cursor}", paging.limit);
         let next = cursor.as_deref().map(page);
         let this = match &paging.cursor {
             Some(key) => page(&URL_SAFE_NO_PAD.encode(key)),
@@ -165,6 +166,19 @@ impl TryFrom<PageQuery> for Paging {
             limit: usize::try_from(limit.clamp(1, MAX_LIMIT)).unwrap_or(1),
             cursor: cursor.transpose()?,
         })
+    }
+}
+
+impl Paging {
+    /// Cuts a page out of a list that lies in memory: by key, last first.
+    pub fn cut<T>(&self, mut rows: Vec<(Vec<u8>, T)>) -> (Vec<T>, Option<Vec<u8>>) {
+        rows.sort_by(|one, other| other.0.cmp(&one.0));
+        rows.retain(|(key, _)| self.cursor.as_ref().is_none_or(|before| key < before));
+        let more = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        let next = more.then(|| rows.last().map(|(key, _)| key.clone()));
+        let rows = rows.into_iter().map(|(_, row)| row).collect();
+        (rows, next.flatten())
     }
 }
 

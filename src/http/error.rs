@@ -11,6 +11,8 @@ use tracing::error;
 use utoipa::ToSchema;
 
 use crate::flow::ingest::IngestError;
+use crate::nightly::Refusal;
+use crate::nightly::bundle::BundleError;
 use crate::store::{IncomingError, StoreError};
 
 /// Longest message sent, in characters; parts of a request may be quoted in it.
@@ -81,6 +83,11 @@ impl ApiError {
              that GET /api/v3/files/upload_url answers"
         );
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// Something that cannot be done as things stand.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, message).coded("ConflictError")
     }
 
     /// Something that may work later.
@@ -176,6 +183,39 @@ impl From<IngestError> for ApiError {
     }
 }
 
-fn no_room(message: String) -> ApiError {
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::UnknownEngine { .. } | Refusal::UnknownSet { .. } => Self::not_found(message),
+            Refusal::Busy { .. } => Self::conflict(message).retry_after(10),
+            Refusal::NoSignatures { .. } | Refusal::Held { .. } | Refusal::Impossible(_) => {
+                Self::conflict(message)
+            }
+            Refusal::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BundleError> for ApiError {
+    fn from(error: BundleError) -> Self {
+        let message = error.to_string();
+        match error {
+            BundleError::Malformed(_) | BundleError::Altered { .. } | BundleError::Forged => {
+                Self::invalid_argument(message)
+            }
+            BundleError::Untrusted { .. } => Self::forbidden(message),
+            BundleError::UnknownEngines(_) | BundleError::NotExportable { .. } => {
+                Self::conflict(message)
+            }
+            BundleError::TooLarge { .. } => no_room(message),
+            BundleError::Store(error) => error.into(),
+            BundleError::Key(_) | BundleError::Io { .. } => Self::internal(&message),
+        }
+    }
+}
+
+/// There is no room for what would be kept.
+pub fn no_room(message: String) -> ApiError {
     ApiError::new(StatusCode::INSUFFICIENT_STORAGE, message).retry_after(60)
 }

@@ -10,7 +10,10 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::{analyses, engines, error, files, health, keys, tickets, users};
+use super::{
+    analyses, bundles, engines, error, events, files, health, keys, rescans, signatures, tickets,
+    timeline, updates, users,
+};
 
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
@@ -27,7 +30,11 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         files::analyses, files::analysis_descriptors, files::download, tickets::download_url,
         tickets::use_download_url, files::search, analyses::show, analyses::item,
         analyses::item_descriptor, analyses::raw, users::metadata, users::show, users::quotas,
-        engines::list, engines::show, engines::restart, engines::rescan, keys::list, keys::create,
+        engines::list, engines::show, engines::restart, engines::rescan, signatures::list,
+        signatures::show, signatures::update, signatures::rollback, signatures::promote,
+        signatures::hold, signatures::release, updates::list, updates::show, updates::output,
+        bundles::export, bundles::import, bundles::key, rescans::list, rescans::show,
+        events::list, timeline::list, keys::list, keys::create,
         keys::revoke, health::livez, health::readyz, health::metrics,
     ),
     components(schemas(error::ErrorBody)),
@@ -37,6 +44,8 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         (name = "files", description = "Upload, look up, analyze again, download"),
         (name = "analyses", description = "What the engines answered"),
         (name = "engines", description = "How the engines fare"),
+        (name = "signatures", description = "How signatures come, are proven and go"),
+        (name = "rescans", description = "Looking at every file again"),
         (name = "keys", description = "API keys; for admin keys"),
         (name = "users", description = "Who asks, and what this server knows of"),
         (name = "health", description = "For monitoring; needs no key"),

@@ -62,25 +62,27 @@ impl Store {
         Ok(Page { rows, next })
     }
 
-    /// Reads the keys of up to `limit` rows, from the first after `after` on, without the rows.
+    /// Reads up to `limit` rows whose keys start with `prefix`, last first; `before` is the `next`
+    /// of the page before.
     ///
     /// # Errors
-    /// If the disk fails or a key is damaged.
-    pub fn keys_after<K: RowKey, V>(
+    /// If the disk fails or a row is damaged.
+    pub fn list_back<K: RowKey, V: DeserializeOwned>(
         &self,
         table: &Table<K, V>,
-        after: Option<&K>,
+        (prefix, before): (&[u8], Option<&[u8]>),
         limit: usize,
-    ) -> Result<Vec<K>, StoreError> {
-        // A zero byte makes of a key the first one after it.
-        let from = after.map(|key| [key.to_bytes(), vec![0]].concat());
-        let span = ([].as_slice(), from.as_deref().unwrap_or_default());
-        let rows = self.database.range(table.index(), span, limit)?;
-        let keys = rows.iter().map(|(key, _)| K::from_bytes(key));
-        let keys: Option<Vec<_>> = keys.collect();
-        keys.ok_or_else(|| StoreError::Row {
-            table: table.name,
-            reason: "its key is damaged".to_owned(),
+    ) -> Result<Page<(K, V)>, StoreError> {
+        let end = [prefix, &[0xff; 64]].concat();
+        let span = (prefix, before.unwrap_or(&end));
+        let mut rows = self.database.range_back(table.index(), span, limit + 1)?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = more.then(|| rows.last().map(|(key, _)| key.clone()));
+        let typed = rows.iter().map(|row| typed(table, row));
+        Ok(Page {
+            rows: typed.collect::<Result<_, _>>()?,
+            next: next.flatten(),
         })
     }
 

@@ -5,6 +5,8 @@
 pub mod appliance;
 mod files;
 mod keys;
+mod night;
+mod orders;
 mod sockets;
 mod uploads;
 mod wire;

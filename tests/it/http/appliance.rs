@@ -18,6 +18,8 @@ use acquit::model::{
     ApiKey, Control, DetectionName, EngineId, EngineState, EngineVersions, KeyRole, SignatureSetId,
     Timestamp, Verdict,
 };
+use acquit::nightly::Desk;
+use acquit::nightly::desk::Order;
 use acquit::store::{KEYS, KeyRow, Store};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::multipart::{Form, Part};
@@ -43,6 +45,8 @@ pub struct Appliance {
     pub store: Store,
     pub board: Board,
     pub orders: mpsc::Receiver<Control>,
+    /// Orders about ClamAV's signatures; YARA's are a part of its image.
+    pub desk: mpsc::Receiver<Order>,
     recorder: Recorder,
     shutdown: CancellationToken,
     tasks: JoinSet<()>,
@@ -87,6 +91,9 @@ impl Appliance {
             board: board.clone(),
             completed: completed.clone(),
         };
+        let (to_desk, desk) = mpsc::channel(1);
+        let workers = [("clamav", Some(to_desk)), ("yara", None)];
+        let workers = workers.map(|(id, worker)| (id.parse().unwrap(), worker));
         let api = Api {
             config: Arc::new(config),
             store: store.clone(),
@@ -94,7 +101,7 @@ impl Appliance {
             metrics,
             engines,
             control,
-            desk: acquit::nightly::Desk::default(),
+            desk: Desk::new(workers.into()),
             completed,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -112,6 +119,7 @@ impl Appliance {
             store,
             board,
             orders,
+            desk,
             recorder,
             shutdown,
             tasks,

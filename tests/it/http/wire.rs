@@ -10,6 +10,7 @@ use super::appliance::{Appliance, answer, malicious, refused};
 
 /// Paths of every kind that answer something, with an analyzed file in the store.
 async fn every_answer(appliance: &Appliance) -> Vec<String> {
+    super::night::one_night(appliance).await;
     let id = appliance.upload("a.bin", b"abc").await;
     appliance.answer("clamav", malicious("X")).await;
     appliance.answer("yara", Verdict::Timeout).await;
@@ -29,6 +30,15 @@ async fn every_answer(appliance: &Appliance) -> Vec<String> {
         "/users/me/overall_quotas",
         "/acquit/engines",
         "/acquit/engines/yara",
+        "/acquit/engines/clamav/signature_sets",
+        "/acquit/engines/clamav/signature_sets/00000000000000a1",
+        "/acquit/engines/clamav/updates",
+        "/acquit/engines/clamav/updates/2",
+        "/acquit/signatures/key",
+        "/acquit/rescans",
+        "/acquit/rescans/1",
+        "/acquit/events",
+        &format!("{file}/timeline"),
         "/openapi.json",
     ]
     .map(str::to_owned)

@@ -1,0 +1,171 @@
+//! What happened, newest first.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::App;
+use super::envelope::{Base, Collection, Links, Object, PageQuery, Paging, invalid_cursor};
+use super::error::ApiError;
+use crate::model::{EngineId, Event, EventKind};
+use crate::store::{EVENTS, RowKey};
+
+/// Most rows looked at for one page: a filter that fits nothing must not read everything.
+const LOOK: usize = 5000;
+/// Rows read at a time.
+const STEP: usize = 100;
+
+/// What is known of an event.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventAttributes {
+    /// When; seconds since 1970.
+    date: u64,
+    /// What kind, e.g. `signatures-promoted`.
+    kind: String,
+    /// Id of the engine it is about.
+    engine: Option<String>,
+    /// What happened, in one sentence.
+    text: String,
+    /// The same for programs.
+    details: serde_json::Value,
+}
+
+/// Which events are shown.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct FilterQuery {
+    /// Words `kind:…` and `engine:…`, separated by spaces; of several of a sort one must fit.
+    filter: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Filter {
+    text: String,
+    kinds: BTreeSet<String>,
+    engines: BTreeSet<EngineId>,
+}
+
+impl Filter {
+    fn parse(text: &str) -> Result<Self, ApiError> {
+        let mut filter = Self {
+            text: text.trim().to_owned(),
+            ..Self::default()
+        };
+        for word in text.split_whitespace() {
+            match word.split_once(':') {
+                Some(("kind", kind)) => drop(filter.kinds.insert(kind_named(kind)?)),
+                Some(("engine", id)) => {
+                    let id = id.parse::<EngineId>();
+                    let id = id.map_err(|error| ApiError::invalid_argument(error.to_string()))?;
+                    filter.engines.insert(id);
+                }
+                _ => {
+                    let message = format!("filter: {word:?} is neither kind:… nor engine:…");
+                    return Err(ApiError::invalid_argument(message));
+                }
+            }
+        }
+        Ok(filter)
+    }
+
+    fn fits(&self, event: &Event) -> bool {
+        let engine = event.engine.as_ref();
+        (self.kinds.is_empty() || self.kinds.contains(&event.kind.as_str()))
+            && (self.engines.is_empty() || engine.is_some_and(|id| self.engines.contains(id)))
+    }
+}
+
+/// A misspelt kind would show nothing and look like nothing happened.
+fn kind_named(kind: &str) -> Result<String, ApiError> {
+    let known = serde_json::from_value::<EventKind>(kind.into());
+    known
+        .map(EventKind::as_str)
+        .map_err(|_| ApiError::invalid_argument(format!("filter: there is no kind {kind:?}")))
+}
+
+/// Lists what happened, newest first.
+///
+/// With a filter a page may be short and yet not the last: there is more as long as there is a
+/// cursor.
+#[utoipa::path(
+    get, path = "/api/v3/acquit/events", tag = "signatures", params(FilterQuery, PageQuery),
+    responses((status = 200, body = Collection<Object<EventAttributes>>))
+)]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<FilterQuery>,
+    paging: Paging,
+    base: Base,
+) -> Result<Json<Collection<Object<EventAttributes>>>, ApiError> {
+    let filter = Filter::parse(query.filter.as_deref().unwrap_or(""))?;
+    if paging.cursor.as_ref().is_some_and(|key| key.len() != 8) {
+        return Err(invalid_cursor());
+    }
+    let (events, next) = find(&app, &filter, &paging)?;
+    let data = events
+        .into_iter()
+        .map(|event| object(event, &base))
+        .collect();
+    let mut url = base.url("/acquit/events");
+    if !filter.text.is_empty() {
+        url.push_str(&format!("?filter={}", escaped(&filter.text)));
+    }
+    Ok(Json(Collection::new(data, (url, &paging), next)))
+}
+
+/// Reads a page of events that fit, and where to go on.
+fn find(
+    app: &App,
+    filter: &Filter,
+    paging: &Paging,
+) -> Result<(Vec<Event>, Option<Vec<u8>>), ApiError> {
+    let (mut found, mut before, mut looked) = (Vec::new(), paging.cursor.clone(), 0);
+    while looked < LOOK {
+        let span = ([].as_slice(), before.as_deref());
+        let page = app.api.store.list_back(&EVENTS, span, STEP)?;
+        looked += page.rows.len();
+        let more = page.next.is_some();
+        let last = page.rows.last().map(|(number, _)| *number);
+        for (number, event) in page.rows {
+            if !filter.fits(&event) {
+                continue;
+            }
+            found.push(event);
+            if found.len() == paging.limit {
+                let next = (more || last != Some(number)).then(|| number.to_bytes());
+                return Ok((found, next));
+            }
+        }
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    Ok((found, before))
+}
+
+/// A filter has only ids, kinds, colons and spaces.
+fn escaped(filter: &str) -> String {
+    let words: Vec<_> = filter.split_whitespace().collect();
+    words.join("%20")
+}
+
+fn object(event: Event, base: &Base) -> Object<EventAttributes> {
+    Object {
+        kind: "event",
+        id: event.number.to_string(),
+        // An event is only ever shown in the list.
+        links: Links::to(base.url("/acquit/events")),
+        attributes: EventAttributes {
+            date: event.at.seconds(),
+            kind: event.kind.as_str(),
+            engine: event.engine.map(String::from),
+            text: event.text,
+            details: event.details,
+        },
+    }
+}
