@@ -146,6 +146,7 @@ fn observe(app: &App) {
         set("nightly", status.queued_nightly);
         let up = i64::from(status.state.can_scan());
         metrics.engine_up.with_label_values(&[id]).set(up);
+        metrics.signatures.observe(status);
     }
     if let Ok(free) = app.api.store.blobs().free_bytes() {
         metrics.free_bytes.set(free as f64);

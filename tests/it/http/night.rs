@@ -243,6 +243,30 @@ async fn engine_tells_how_its_signatures_fare() {
 }
 
 #[tokio::test]
+async fn metrics_tell_age_hold_and_failures() {
+    let appliance = Appliance::start().await;
+    appliance.board.update(&clamav(), |status| {
+        status.signatures = Some(SignatureStatus {
+            held: true,
+            failures: 3,
+            last_success_at: Some(at(7)),
+            ..SignatureStatus::default()
+        });
+    });
+    let metrics = reqwest::get(format!("{}/metrics", appliance.url)).await;
+    let text = metrics.unwrap().text().await.unwrap();
+    for line in [
+        "acquit_signature_timestamp_seconds{engine=\"clamav\"} 1795305600",
+        "acquit_signature_held{engine=\"clamav\"} 1",
+        "acquit_signature_update_failures{engine=\"clamav\"} 3",
+        "acquit_signature_last_success_timestamp_seconds{engine=\"clamav\"} 7",
+        "acquit_engine_info{engine=\"yara\",signature_set=\"0011223344556677\",version=\"1.2.3\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}
+
+#[tokio::test]
 async fn sets_are_listed_newest_first_with_the_evidence() {
     let appliance = Appliance::start().await;
     one_night(&appliance).await;
