@@ -6,11 +6,14 @@ mod client;
 mod doctor;
 mod engines;
 mod exit;
+mod history;
 mod keys;
 mod progress;
 mod proof;
+mod rescan;
 mod scan;
 mod settings;
+mod signatures;
 mod text;
 mod walk;
 mod wire;
@@ -70,6 +73,15 @@ enum Command {
     /// Show, build and test engines
     #[command(subcommand)]
     Engines(engines::EnginesCommand),
+    /// Update signatures, roll them back, carry them elsewhere
+    #[command(subcommand)]
+    Signatures(signatures::SignaturesCommand),
+    /// Look at every file again that engines have not seen with what they scan with now
+    Rescan(rescan::RescanArguments),
+    /// Show when engines changed their word on a file, and by which signatures
+    Timeline(history::TimelineArguments),
+    /// Show what happened
+    Events(history::EventsArguments),
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -154,6 +166,10 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
     match arguments.command {
         Command::Scan(scan) => block_on(scan::run(&context, scan)),
         Command::Engines(command) => engines::run(&context, command),
+        Command::Signatures(command) => block_on(signatures::run(&context, command)),
+        Command::Rescan(rescan) => block_on(rescan::run(&context, rescan)),
+        Command::Timeline(timeline) => block_on(history::timeline(&context, timeline)),
+        Command::Events(events) => block_on(history::events(&context, events)),
         Command::Keys(command) => keys::run(&context, command),
         Command::Doctor => block_on(doctor::run(&context)),
         Command::CheckConfig { file } => check::config(&context, file),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::Context;
+use super::doctor::updates;
 use super::exit::{Exit, UsageError};
 use super::text::{emit, emit_json, visible, visible_lines, visible_name};
 use crate::config::Config;
@@ -17,6 +18,10 @@ use crate::engine::manifest::{self, Problem};
 pub fn config(context: &Context, file: Option<PathBuf>) -> anyhow::Result<Exit> {
     let path = file.unwrap_or_else(|| context.config.clone());
     match complaint(&path) {
+        Ok(config) if !updates::problems(&config).is_empty() => {
+            let lines = updates::problems(&config).join("\n");
+            return Err(UsageError(format!("{}: {lines}", path.display())).into());
+        }
         Ok(config) if context.json => emit_json(&config)?,
         Ok(config) => {
             let text = toml::to_string_pretty(&config)?;

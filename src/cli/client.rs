@@ -187,17 +187,51 @@ impl Client {
     /// # Errors
     /// If a page is missing, or there are more than any server of ours has.
     pub async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ClientError> {
+        self.first(path, usize::MAX).await
+    }
+
+    /// Reads the first objects of a collection, all of them if there are no more.
+    ///
+    /// # Errors
+    /// If a page is missing, or there are more than any server of ours has.
+    pub async fn first<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        most: usize,
+    ) -> Result<Vec<T>, ClientError> {
         let mut items = Vec::new();
         let mut cursor = String::new();
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let limit = most.min(40);
         for _ in 0..PAGES {
-            let page: Envelope<Vec<T>> = self.get(&format!("{path}?limit=40{cursor}")).await?;
+            let page = format!("{path}{mark}limit={limit}{cursor}");
+            let page: Envelope<Vec<T>> = self.get(&page).await?;
             items.extend(page.data);
             match page.meta.cursor {
-                Some(next) => cursor = format!("&cursor={}", segment(&next)),
-                None => return Ok(items),
+                Some(next) if items.len() < most => {
+                    cursor = format!("&cursor={}", segment(&next));
+                }
+                _ => {
+                    items.truncate(most);
+                    return Ok(items);
+                }
             }
         }
         Err(self.garbled("the list does not end"))
+    }
+
+    /// Sends a request whose answer is no JSON; the body is the caller's to read.
+    ///
+    /// # Errors
+    /// If there is no answer, or it is a refusal.
+    pub async fn open(&self, request: RequestBuilder) -> Result<reqwest::Response, ClientError> {
+        let response = request.send().await.map_err(|error| self.broken(&error))?;
+        let (status, wait) = (response.status(), retry_after(response.headers()));
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.bytes().await.unwrap_or_default();
+        Err(refusal(status, wait, &body))
     }
 
     /// Reads a page that stands outside the API's conventions: its status and its JSON, if any.
@@ -271,7 +305,8 @@ impl Client {
         Err(refusal(status, wait, &body))
     }
 
-    fn broken(&self, error: &reqwest::Error) -> ClientError {
+    /// Makes the error of a connection that did not last.
+    pub fn broken(&self, error: &reqwest::Error) -> ClientError {
         // The innermost cause says what happened; the outer ones repeat the URL.
         let mut cause: &dyn std::error::Error = error;
         while let Some(inner) = cause.source() {

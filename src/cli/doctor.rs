@@ -7,6 +7,7 @@ mod docker;
 mod files;
 mod machine;
 mod server;
+pub mod updates;
 
 use serde::Serialize;
 
@@ -108,6 +109,7 @@ pub async fn run(context: &Context) -> anyhow::Result<Exit> {
     let patient = admit(context, &mut findings);
     files::look(&patient, &mut findings);
     machine::look(&patient, &mut findings);
+    updates::look(&patient, &mut findings);
     docker::look(&patient, &mut findings).await;
     server::look(context, &patient, &mut findings).await;
     let failed = findings.iter().any(|it| it.level == Level::Fail);

@@ -58,6 +58,62 @@ fn bar(template: &str) -> ProgressBar {
     bar
 }
 
+/// Lines of things under way, one each; without a terminal, a line when something changes.
+#[derive(Debug)]
+pub struct Lines {
+    bars: MultiProgress,
+}
+
+/// One thing under way.
+#[derive(Debug)]
+pub struct Line {
+    bar: ProgressBar,
+    name: String,
+    last: String,
+}
+
+impl Lines {
+    /// Shows nothing yet.
+    pub fn new() -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        Self { bars }
+    }
+
+    /// Shows that one begins.
+    pub fn start(&self, name: &str) -> Line {
+        let bar = self.bars.add(bar("{spinner} {prefix:16} {wide_msg}"));
+        bar.set_prefix(name.to_owned());
+        Line {
+            bar,
+            name: name.to_owned(),
+            last: String::new(),
+        }
+    }
+}
+
+impl Line {
+    /// Shows what is under way; `detail` only where it can be overwritten.
+    pub fn show(&mut self, what: &str, detail: &str) {
+        if self.bar.is_hidden() && self.last != what {
+            eprintln!("{}: {what}", self.name);
+        }
+        self.last = what.to_owned();
+        self.bar.set_message(format!("{what}{detail}"));
+    }
+
+    /// Takes it off the terminal.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Returns the bar of a rescan; hidden where there is no terminal.
+pub fn rescan_bar() -> ProgressBar {
+    let progress = bar("{spinner} {bar:30} {pos} of {len} answers, {elapsed}{msg}");
+    progress.set_draw_target(ProgressDrawTarget::stderr());
+    progress
+}
+
 /// The bars of builds under way; without a terminal, a line when each begins.
 #[derive(Debug)]
 pub struct Building {

@@ -71,7 +71,19 @@ pub fn emit(text: &str) -> anyhow::Result<()> {
 /// # Errors
 /// If standard output cannot be written.
 pub fn emit_json(value: &impl Serialize) -> anyhow::Result<()> {
-    let plain = serde_json::to_string_pretty(value)?;
+    emit(&harmless(&serde_json::to_string_pretty(value)?))
+}
+
+/// Writes a value as JSON on a line of its own, for whoever reads on while more comes.
+///
+/// # Errors
+/// If standard output cannot be written.
+pub fn emit_json_line(value: &impl Serialize) -> anyhow::Result<()> {
+    emit(&harmless(&serde_json::to_string(value)?))
+}
+
+/// Escapes in JSON what could steer a terminal, and ends the line.
+fn harmless(plain: &str) -> String {
     let mut text = String::with_capacity(plain.len() + 1);
     for c in plain.chars() {
         // Below 0x20 only the line ends of the pretty print itself are left.
@@ -84,7 +96,7 @@ pub fn emit_json(value: &impl Serialize) -> anyhow::Result<()> {
         }
     }
     text.push('\n');
-    emit(&text)
+    text
 }
 
 /// A size as people read it.
@@ -96,6 +108,29 @@ pub fn size(bytes: u64) -> String {
 pub fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
+}
+
+/// A point in time in this machine's time zone, to the minute.
+pub fn when(seconds: u64) -> String {
+    let at = i64::try_from(seconds).ok();
+    let at = at.and_then(|at| jiff::Timestamp::from_second(at).ok());
+    let zoned = at.map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
+    zoned.map_or_else(|| "-".to_owned(), |at| at.strftime("%F %R").to_string())
+}
+
+/// A span of time as people say it, in its largest unit.
+pub fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    jiff::Timestamp::now().as_second().try_into().unwrap_or(0)
 }
 
 /// What a color means here.
@@ -207,6 +242,15 @@ mod tests {
         assert_eq!(
             visible_name(OsStr::from_bytes(b"a\xff\x1bb")),
             "a\\xff\\u{1b}b"
+        );
+    }
+
+    #[test]
+    fn spans_are_told_in_one_unit() {
+        let told = [5, 119, 120, 7199, 7200, 172_799, 172_800].map(span);
+        assert_eq!(
+            told,
+            ["5 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 d"]
         );
     }
 

@@ -46,6 +46,37 @@ pub struct Object<A> {
     pub attributes: A,
 }
 
+impl Object<serde_json::Value> {
+    /// Returns a text or a number of its attributes, made visible.
+    pub fn text(&self, pointer: &str) -> Option<String> {
+        use serde_json::Value;
+        match self.attributes.pointer(pointer)? {
+            Value::Null => None,
+            Value::String(text) => Some(visible(text)),
+            other => Some(visible(&other.to_string())),
+        }
+    }
+
+    /// Returns the same, or a dash where there is none.
+    pub fn cell(&self, pointer: &str) -> String {
+        self.text(pointer).unwrap_or_else(|| "-".to_owned())
+    }
+
+    /// Returns a number of its attributes.
+    pub fn number(&self, pointer: &str) -> Option<u64> {
+        self.attributes.pointer(pointer)?.as_u64()
+    }
+
+    /// Returns it as one JSON object.
+    pub fn document(&self) -> serde_json::Value {
+        let mut object = self.attributes.clone();
+        if let Some(object) = object.as_object_mut() {
+            object.insert("id".to_owned(), self.id.clone().into());
+        }
+        object
+    }
+}
+
 /// The name of an object just made.
 #[derive(Debug, Deserialize)]
 pub struct Descriptor {

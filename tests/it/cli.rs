@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
 mod fake;
+mod night;
 mod offline;
 mod real;
+mod script;
 
 use std::path::Path;
 
