@@ -5,8 +5,8 @@
 pub mod appliance;
 mod files;
 mod keys;
-mod night;
-mod orders;
+pub mod night;
+pub mod orders;
 mod sockets;
 mod uploads;
 mod wire;

@@ -11,6 +11,7 @@ use crate::support::{python, run};
 #[tokio::test]
 async fn real_vt_py_scans_polls_looks_up_and_downloads() {
     let appliance = Appliance::start().await;
+    crate::http::night::one_night(&appliance).await;
     let (url, key) = (appliance.url.clone(), appliance.publisher.clone());
     let client = tokio::task::spawn_blocking(move || {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/vt_py.py");

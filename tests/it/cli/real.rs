@@ -3,10 +3,14 @@
 use std::process::Output;
 use std::time::Duration;
 
-use acquit::model::Verdict;
+use acquit::model::{Update, UpdateOutcome, UpdatePhase, Verdict};
+use acquit::nightly::desk::Order;
+use acquit::store::UPDATES;
 use serde_json::Value;
 
 use crate::http::appliance::{Appliance, malicious};
+use crate::http::night::{ABC, clamav, one_night, update};
+use crate::http::orders::{give_set, shipped};
 
 /// Runs a command while the engines give their answers.
 async fn run(appliance: &Appliance, arguments: &[&str], yara: Verdict) -> (i32, String) {
@@ -92,4 +96,80 @@ async fn engines_of_the_real_api_are_shown() {
     .await;
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("can scan             true"), "{shown}");
+}
+
+/// Runs a command of an appliance's owner to its end.
+async fn told(appliance: &Appliance, arguments: &[&str]) -> (i32, String) {
+    run(appliance, arguments, Verdict::Undetected).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_night_left_is_shown() {
+    let appliance = Appliance::start().await;
+    appliance.upload("a.bin", b"abc").await;
+    one_night(&appliance).await;
+    for (arguments, shown) in [
+        (&["signatures", "list"][..], "clamav"),
+        (
+            &["signatures", "list", "clamav"],
+            "00000000000000a2  rejected",
+        ),
+        (
+            &["signatures", "show", "clamav"],
+            "/usr/bin/ls (known good): malicious (Win.Poison)",
+        ),
+        (
+            &["signatures", "log", "clamav", "1"],
+            "what the update command printed",
+        ),
+        (
+            &["timeline", ABC, "--engine", "clamav"],
+            "introduced  Win.Poison  000000000000000c",
+        ),
+        (&["events", "--kind", "candidate-rejected"], "event 25"),
+    ] {
+        let (code, text) = told(&appliance, arguments).await;
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains(shown), "{arguments:?}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bundle_is_carried_from_one_appliance_to_another() {
+    let source = Appliance::start_with(shipped).await;
+    give_set(&source).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("signatures.tar");
+    let file = file.to_str().unwrap();
+    let (code, key) = told(&source, &["signatures", "key"]).await;
+    assert_eq!(code, 0, "{key}");
+    let (code, text) = told(&source, &["signatures", "export", "clamav", file]).await;
+    assert_eq!(code, 0, "{text}");
+
+    let trusted = key.trim().to_owned();
+    let trusting = |config: &mut acquit::config::Config| {
+        config.updates.trusted_keys = vec![trusted];
+    };
+    let mut target = Appliance::start_with(trusting).await;
+    let (store, mut desk) = (target.store.clone(), {
+        let (_, unused) = tokio::sync::mpsc::channel(1);
+        std::mem::replace(&mut target.desk, unused)
+    });
+    let worker = async move {
+        let Some(Order::Import { answer, .. }) = desk.recv().await else {
+            panic!("an import comes");
+        };
+        let ended = Update {
+            phase: UpdatePhase::Done,
+            outcome: Some(UpdateOutcome::Promoted),
+            ..update(9)
+        };
+        let write = store.write(move |change| change.put(&UPDATES, &(clamav(), 9), &ended));
+        write.await.unwrap();
+        answer.send(Ok(update(9))).unwrap();
+    };
+    let import = ["signatures", "import", file];
+    let ((code, text), ()) = tokio::join!(told(&target, &import), worker);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("clamav  9       promoted"), "{text}");
 }

@@ -86,7 +86,7 @@ async fn refusals_say_what_is_in_the_way() {
 }
 
 /// Gives ClamAV a signature set; returns its name.
-async fn give_set(appliance: &Appliance) -> SignatureSetId {
+pub async fn give_set(appliance: &Appliance) -> SignatureSetId {
     let seed = tempfile::tempdir().unwrap();
     std::fs::create_dir(seed.path().join("sub")).unwrap();
     std::fs::write(seed.path().join("sub/main.db"), vec![3; 700_000]).unwrap();
@@ -108,7 +108,7 @@ async fn give_set(appliance: &Appliance) -> SignatureSetId {
     id
 }
 
-fn shipped(config: &mut Config) {
+pub fn shipped(config: &mut Config) {
     config.engines.manifests = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("engines")];
 }
 
