@@ -16,6 +16,8 @@ use crate::model::EngineId;
 
 /// How often it is looked how far it is.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long the server may take to begin.
+const BEGIN: Duration = Duration::from_secs(60);
 /// How often a line is printed where there is no terminal.
 const LINE: Duration = Duration::from_secs(10);
 
@@ -72,7 +74,7 @@ fn number(rescan: &Object<Value>) -> u64 {
 async fn watch(client: &Client, before: u64) -> anyhow::Result<Object<Value>> {
     let bar = rescan_bar();
     let mut found = None::<u64>;
-    let mut line_at = Instant::now();
+    let (mut line_at, begin_until) = (Instant::now(), Instant::now() + BEGIN);
     loop {
         let rescan = match found {
             Some(number) => {
@@ -95,6 +97,13 @@ async fn watch(client: &Client, before: u64) -> anyhow::Result<Object<Value>> {
                 bar.finish_and_clear();
                 return Ok(rescan);
             }
+        }
+        if found.is_none() && Instant::now() >= begin_until {
+            bar.finish_and_clear();
+            let seconds = BEGIN.as_secs();
+            anyhow::bail!(
+                "the rescan is ordered, but has not begun in {seconds} s; the daemon's log says more"
+            );
         }
         tokio::time::sleep(LOOK).await;
     }
