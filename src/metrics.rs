@@ -44,6 +44,14 @@ pub struct Metrics {
     pub free_bytes: Gauge,
     /// Whether Docker answers.
     pub docker_up: IntGauge,
+    /// Share of the collection an engine has looked at with what it scans with now.
+    pub rescan_coverage: GaugeVec,
+    /// The same share, with what it has looked at within the last 24 hours.
+    pub rescan_recent: GaugeVec,
+    /// Scans of the rescans under way: wanted, and done of these.
+    pub rescan_files: IntGaugeVec,
+    /// When the last rescan was complete.
+    pub rescan_completed: IntGauge,
     /// How signatures fare.
     pub signatures: SignatureMetrics,
 }
@@ -90,6 +98,24 @@ impl Metrics {
             connections: gauge("http_connections", "Connections open.")?,
             free_bytes: Gauge::new("acquit_disk_free_bytes", "Bytes free for data.")?,
             docker_up: gauge("docker_up", "Whether Docker answers.")?,
+            rescan_coverage: shares(
+                "rescan_coverage_ratio",
+                "Share of the files the engine has looked at with what it scans with now.",
+            )?,
+            rescan_recent: shares(
+                "rescan_recent_ratio",
+                "Share of the files the engine has looked at with what it scans with now, or \
+                 within the last 24 hours.",
+            )?,
+            rescan_files: gauges(
+                "rescan_files",
+                "Scans of the rescans under way, or of the last one.",
+                &["state"],
+            )?,
+            rescan_completed: gauge(
+                "rescan_last_completed_timestamp_seconds",
+                "When the last rescan was complete.",
+            )?,
             signatures: SignatureMetrics::new()?,
             registry,
         };

@@ -62,6 +62,28 @@ impl Store {
         Ok(Page { rows, next })
     }
 
+    /// Reads the keys of up to `limit` rows, from the first after `after` on, without the rows.
+    ///
+    /// # Errors
+    /// If the disk fails or a key is damaged.
+    pub fn keys_after<K: RowKey, V>(
+        &self,
+        table: &Table<K, V>,
+        after: Option<&K>,
+        limit: usize,
+    ) -> Result<Vec<K>, StoreError> {
+        // A zero byte makes of a key the first one after it.
+        let from = after.map(|key| [key.to_bytes(), vec![0]].concat());
+        let span = ([].as_slice(), from.as_deref().unwrap_or_default());
+        let rows = self.database.range(table.index(), span, limit)?;
+        let keys = rows.iter().map(|(key, _)| K::from_bytes(key));
+        let keys: Option<Vec<_>> = keys.collect();
+        keys.ok_or_else(|| StoreError::Row {
+            table: table.name,
+            reason: "its key is damaged".to_owned(),
+        })
+    }
+
     /// Reads up to `limit` rows whose keys start with `prefix`, last first; `before` is the `next`
     /// of the page before.
     ///
@@ -129,9 +151,7 @@ impl Store {
         limit: usize,
     ) -> Result<Page<Analysis>, StoreError> {
         let prefix = sha256.to_bytes();
-        let end = [prefix.as_slice(), &[0xff; 9]].concat();
-        let span = (prefix.as_slice(), before.unwrap_or(&end));
-        let page = self.list_back(&ANALYSES, span, limit)?;
+        let page = self.list_back(&ANALYSES, (&prefix, before), limit)?;
         Ok(values(page))
     }
 
@@ -140,7 +160,7 @@ impl Store {
     /// # Errors
     /// If the disk fails or a row is damaged.
     pub fn rescans(&self, before: Option<&[u8]>, limit: usize) -> Result<Page<Rescan>, StoreError> {
-        let page = self.list_back(&RESCANS, (&[], before.unwrap_or(&[0xff; 9])), limit)?;
+        let page = self.list_back(&RESCANS, (&[], before), limit)?;
         Ok(values(page))
     }
 
@@ -164,27 +184,6 @@ impl Store {
         Ok(Page {
             rows: page.rows.into_iter().map(named).collect(),
             next: page.next,
-        })
-    }
-
-    /// Reads up to `limit` rows whose keys start with `prefix`, backwards, the last before `before`.
-    fn list_back<K: RowKey, V: DeserializeOwned>(
-        &self,
-        table: &Table<K, V>,
-        (prefix, before): (&[u8], &[u8]),
-        limit: usize,
-    ) -> Result<Page<(K, V)>, StoreError> {
-        let span = (prefix, before);
-        let mut rows = self.database.range_back(table.index(), span, limit + 1)?;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = more
-            .then(|| rows.last().map(|(key, _)| key.clone()))
-            .flatten();
-        let rows = rows.iter().map(|row| typed(table, row));
-        Ok(Page {
-            rows: rows.collect::<Result<_, _>>()?,
-            next,
         })
     }
 

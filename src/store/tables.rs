@@ -48,7 +48,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 19;
+pub(super) const TABLES: usize = 20;
 
 /// A table's place here is part of its rows' keys: new tables come last, none ever moves.
 pub(super) const NAMES: [&str; TABLES] = [
@@ -114,6 +114,9 @@ pub const SEEN: Table<(EngineId, Sha256), Vec<u8>> = Table::new(16);
 pub const TIMELINE: Table<(Sha256, EngineId, u64), TimelineRow> = Table::new(17);
 /// Rescans, oldest first.
 pub const RESCANS: Table<u64, Rescan> = Table::new(18);
+
+/// Blobs that every new signature set must be silent on, and since when they are marked so.
+pub const REFERENCES: Table<Sha256, Timestamp> = Table::new(19);
 
 /// How often opening the files again is tried again.
 const REOPENINGS: usize = 20;

@@ -54,7 +54,9 @@ impl Source {
                 fs::write(path, bytes).unwrap();
             }
             let sets = config.storage.data_dir.join("signatures");
-            signatures::import(&from, &sets.join(engine.as_str())).unwrap()
+            signatures::import(&from, &sets.join(engine.as_str()))
+                .unwrap()
+                .id
         });
         let sets = sets.collect();
         Self {
@@ -170,7 +172,7 @@ async fn bundle_brings_every_file_and_nothing_else() {
         // What was unpacked is the set it says: the engine side finds the same name.
         let sets = tempfile::tempdir().unwrap();
         let again = signatures::import(&candidate.work, sets.path()).unwrap();
-        assert_eq!(again, *set);
+        assert_eq!(again.id, *set);
     }
     drop(source.dir);
 }

@@ -94,6 +94,7 @@ pub fn update(number: u64) -> Update {
 fn rescan(number: u64) -> Rescan {
     let share = RescanShare {
         wanted: 10,
+        opened: 10,
         done: 4,
     };
     Rescan {
