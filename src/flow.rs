@@ -8,5 +8,6 @@ pub mod ingest;
 pub mod keeper;
 pub mod leftovers;
 pub mod queue;
+pub mod raw;
 pub mod scan;
 pub mod timeline;

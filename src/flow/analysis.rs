@@ -6,24 +6,20 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
-use sha2::Digest;
 use tokio::sync::broadcast;
 
 use crate::model::{
     Analysis, AnalysisId, EngineId, EngineResult, EngineTable, EngineVersions, Job, JobId,
-    Priority, RawOutputId, Sha256, Timestamp, Verdict,
+    Priority, Sha256, Timestamp, Verdict,
 };
 use crate::store::{
-    ANALYSES, BLOBS, Change, JOBS, LaneKey, Pair, RAW_OUTPUTS, RESULTS, ResultKey, Store,
-    StoreError,
+    ANALYSES, BLOBS, Change, JOBS, LaneKey, Pair, RESULTS, ResultKey, Store, StoreError,
 };
 
 use super::board::Board;
 use super::queue::{Lanes, Leased};
+use super::raw::RawOutput;
 use super::timeline::{self, Look};
 use crate::engine::ask::Run;
 use crate::metrics::Metrics;
@@ -208,7 +204,7 @@ impl Recorder {
         };
         let engine = first.leased.key.engine.clone();
         let now = now();
-        let raw = RawRow::new(&run.raw)?;
+        let raw = RawOutput::new(&run.raw)?;
         let results = answers
             .iter()
             .map(|answer| result(answer, run, (raw.as_ref(), now)));
@@ -219,7 +215,7 @@ impl Recorder {
         let versions = self.versions(&engine, run);
         let settle = move |change: &mut Change<'_>| {
             if let Some(raw) = &raw {
-                change.put_bytes(&RAW_OUTPUTS, &raw.id, raw.stored.clone());
+                raw.put(change);
             }
             let pairs = answers.into_iter().zip(&results);
             let record = pairs.map(|(answer, result)| {
@@ -303,34 +299,13 @@ enum Settled {
     Completed { created_at: Timestamp },
 }
 
-struct RawRow {
-    id: Sha256,
-    stored: Vec<u8>,
-}
-
-impl RawRow {
-    fn new(raw: &[u8]) -> Result<Option<Self>, StoreError> {
-        if raw.is_empty() {
-            return Ok(None);
-        }
-        let failed = |error: std::io::Error| StoreError::Failed {
-            reason: error.to_string(),
-        };
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(raw).map_err(failed)?;
-        let stored = encoder.finish().map_err(failed)?;
-        let id = Sha256::new(sha2::Sha256::digest(&stored).into());
-        Ok(Some(Self { id, stored }))
-    }
-}
-
-fn result(answer: &Answer, run: &Run, (raw, now): (Option<&RawRow>, Timestamp)) -> EngineResult {
+fn result(answer: &Answer, run: &Run, (raw, now): (Option<&RawOutput>, Timestamp)) -> EngineResult {
     EngineResult {
         verdict: answer.verdict.clone(),
         versions: run.versions.clone(),
         finished_at: now,
         duration_ms: u64::try_from(run.duration.as_millis()).unwrap_or(u64::MAX),
-        raw_output: raw.map(|raw| RawOutputId(raw.id.to_string())),
+        raw_output: raw.map(RawOutput::id),
         staged_name: answer.staged.clone(),
         change: None,
     }
