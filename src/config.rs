@@ -3,6 +3,7 @@
 //! `config/acquit.toml` spells out every default; a test holds the two together.
 //! Secrets are never in it: the keys are in the store, as hashes.
 
+mod schedule;
 mod updates;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+pub use schedule::Schedule;
 pub use updates::{EngineUpdates, Source, Updates};
 
 /// Where the configuration lies unless told otherwise.

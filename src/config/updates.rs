@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Schedule;
 use crate::model::EngineId;
 
 /// How signatures are kept new.
@@ -114,7 +115,13 @@ impl Updates {
     }
 
     pub(super) fn check(&self, data_dir: &Path) -> anyhow::Result<()> {
+        Schedule::parse(&self.schedule, &self.timezone)
+            .map_err(|what| anyhow::anyhow!("updates.schedule: {what}"))?;
         for (engine, own) in &self.engines {
+            let schedule = own.schedule.as_deref().unwrap_or(&self.schedule);
+            let timezone = own.timezone.as_deref().unwrap_or(&self.timezone);
+            Schedule::parse(schedule, timezone)
+                .map_err(|what| anyhow::anyhow!("updates.engines.{engine}.schedule: {what}"))?;
             for source in own.sources.iter().flatten() {
                 source
                     .check(data_dir)
@@ -160,5 +167,52 @@ impl Source {
             )),
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[track_caller]
+    fn check(text: &str, said: &str) {
+        let parsed = Config::parse(text).map_err(|error| format!("{error:#}"));
+        match parsed {
+            Ok(_) => assert_eq!(said, ""),
+            Err(error) => assert!(!said.is_empty() && error.contains(said), "{error}"),
+        }
+    }
+
+    #[test]
+    fn schedules_and_zones_are_checked_when_the_file_is_read() {
+        check("[updates]\nschedule = \"@daily\"", "updates.schedule: ");
+        check("[updates]\nschedule = \"0 0 3 * * *\"", "is no schedule");
+        check("[updates]\ntimezone = \"Europe/Vienna\"", "");
+        check("[updates]\ntimezone = \"Mars\"", "no time zone \"Mars\"");
+        let own = "[updates.engines.yara]\nschedule = \"x\"";
+        check(own, "updates.engines.yara.schedule");
+    }
+
+    #[test]
+    fn source_says_one_thing_and_shows_nothing_private() {
+        let source = |text| format!("[updates.engines.yara]\nsources = [{{ {text} }}]");
+        check(&source("url = \"https://rules.example/a.zip\""), "");
+        check(&source("directory = \"/srv/rules\""), "");
+        check(&source(""), "exactly one of");
+        check(
+            &source("url = \"https://a\", mirror = \"https://b\""),
+            "exactly one of",
+        );
+        check(&source("url = \"ftp://a\""), "https://");
+        check(
+            &source("url = \"https://a\", sha256 = \"12\""),
+            "64 hexadecimal",
+        );
+        check(&source("directory = \"rules\""), "not an absolute path");
+        check(
+            &source("directory = \"/var/lib/acquit/blobs\""),
+            "the data directory",
+        );
+        check(&source("directory = \"/var\""), "the data directory");
     }
 }

@@ -1,4 +1,4 @@
-//! The `[updates]` section: schedules, keys, sources, and the canary's files.
+//! The `[updates]` section: keys, sources, and the canary's files.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -21,46 +21,17 @@ pub fn problems(config: &Config) -> Vec<String> {
             problems.push(format!("{place}: {what}"));
         }
     };
-    judge("updates.schedule", schedule(&updates.schedule));
-    judge("updates.timezone", timezone(&updates.timezone));
     for key in &updates.trusted_keys {
         judge("updates.trusted_keys", public_key(key));
     }
     for (engine, own) in &updates.engines {
         let place = |key: &str| format!("updates.engines.{engine}.{key}");
-        if let Some(text) = &own.schedule {
-            judge(&place("schedule"), schedule(text));
-        }
-        if let Some(text) = &own.timezone {
-            judge(&place("timezone"), timezone(text));
-        }
         let keys = own.sources.iter().flatten();
         for key in keys.filter_map(|source| source.minisign.as_ref()) {
             judge(&place("sources"), public_key(key));
         }
     }
     problems
-}
-
-/// Judges a schedule by its form: five fields of what crontab(5) allows.
-fn schedule(text: &str) -> Result<(), String> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || "*/,-".contains(c);
-    let fields: Vec<_> = text.split_whitespace().collect();
-    if fields.len() == 5 && fields.iter().all(|field| field.chars().all(legal)) {
-        return Ok(());
-    }
-    Err(format!(
-        "{text:?} is no schedule: minute, hour, day of month, month, day of week, e.g. \"0 3 * * *\""
-    ))
-}
-
-fn timezone(text: &str) -> Result<(), String> {
-    match text.is_empty() || jiff::tz::TimeZone::get(text).is_ok() {
-        true => Ok(()),
-        false => Err(format!(
-            "there is no time zone {text:?}; say e.g. \"Europe/Vienna\", or nothing for the machine's"
-        )),
-    }
 }
 
 fn public_key(text: &str) -> Result<(), String> {
@@ -165,15 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn schedules_zones_and_keys_are_judged() {
+    fn keys_are_judged() {
         check("", "");
-        check("[updates]\nschedule = \"@daily\"", "updates.schedule: ");
-        check("[updates]\nschedule = \"0 0 3 * * *\"", "is no schedule");
-        check("[updates]\ntimezone = \"Europe/Vienna\"", "");
-        check("[updates]\ntimezone = \"Mars\"", "no time zone \"Mars\"");
         check("[updates]\ntrusted_keys = [\"RWx\"]", "is no public key");
-        let own = "[updates.engines.yara]\nschedule = \"x\"";
-        check(own, "updates.engines.yara.schedule");
+        let source = "{ url = \"https://rules.example/a.yar\", minisign = \"RWx\" }";
+        let own = format!("[updates.engines.yara]\nsources = [{source}]");
+        check(&own, "updates.engines.yara.sources");
     }
 
     #[test]
