@@ -233,7 +233,8 @@ pub struct Update {
 pub struct Version {
     /// Run once in each new container.
     pub command: Vec<String>,
-    /// Regular expression with the groups `engine`, `signatures` and `date`, each optional.
+    /// Regular expression with the groups `engine`, `signatures`, `date` and `license` (the day
+    /// on which it ends), each optional.
     pub pattern: String,
 }
 

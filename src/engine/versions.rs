@@ -108,6 +108,7 @@ fn parse(pattern: &str, text: &str) -> Result<EngineVersions, String> {
         engine: group("engine"),
         signatures: group("signatures"),
         signatures_date: group("date").as_deref().and_then(compact_date),
+        license_expires: group("license").as_deref().and_then(compact_date),
         ..EngineVersions::default()
     })
 }

@@ -95,11 +95,6 @@ impl SignatureMetrics {
         }
     }
 
-    /// Says when an engine's license ends.
-    pub fn license_expires(&self, engine: &EngineId, at: Timestamp) {
-        set(&self.license_expiry, engine, at.seconds());
-    }
-
     /// Sets what is read from the board rather than counted.
     pub fn observe(&self, status: &EngineStatus) {
         let id = &status.id;
@@ -111,6 +106,10 @@ impl SignatureMetrics {
         });
         self.say(id, known);
         let signatures = status.signatures.as_ref();
+        let license = versions.and_then(|versions| versions.license_expires.as_deref());
+        if let Some(ends) = license.and_then(seconds) {
+            set(&self.license_expiry, id, ends);
+        }
         let date = versions.and_then(|versions| versions.signatures_date.as_deref());
         // Who does not date his signatures has those of the day they came.
         let came = signatures.and_then(|signatures| signatures.active_since);

@@ -84,6 +84,9 @@ pub struct EngineVersions {
     /// Date of the signatures as `YYYYMMDD`, VirusTotal's `engine_update`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signatures_date: Option<String>,
+    /// Day on which the license ends as `YYYYMMDD`, where the engine tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license_expires: Option<String>,
     /// Content id of the container image (`sha256:…`).
     pub image: String,
     /// The signature set mounted into the container, if the engine has one.

@@ -327,7 +327,7 @@ fn of_version(version: &Version) -> Vec<Problem> {
             problems.push(Problem::new("version.pattern", what, remedy));
         }
         Ok(pattern) => {
-            let known = ["engine", "signatures", "date"];
+            let known = ["engine", "signatures", "date", "license"];
             let groups: Vec<&str> = pattern.capture_names().flatten().collect();
             if groups.is_empty() || groups.iter().any(|group| !known.contains(group)) {
                 let what = "the groups of the pattern are not those of a version";

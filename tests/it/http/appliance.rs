@@ -267,6 +267,7 @@ pub fn versions() -> EngineVersions {
         engine: Some("1.2.3".to_owned()),
         signatures: Some("27000".to_owned()),
         signatures_date: Some("20261122".to_owned()),
+        license_expires: None,
         image: "sha256:1".to_owned(),
         signature_set: Some(SignatureSetId("0011223344556677".to_owned())),
     }
