@@ -5,6 +5,7 @@
 //! over where they are still what would be made today, and removed where not.
 
 pub mod fleet;
+pub mod night;
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +26,8 @@ use crate::flow::ingest::Ingest;
 use crate::flow::queue::Lanes;
 use crate::http::{self, Api};
 use crate::metrics::Metrics;
-use crate::model::Control;
-use crate::nightly::{Desk, Rescanner, Rescans, rescan};
+use crate::model::{Control, EngineTable};
+use crate::nightly::{Rescanner, Rescans, license, rescan};
 use crate::store::Store;
 use crate::system;
 
@@ -151,9 +152,10 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
         metrics,
         engines,
         control,
-        desk: Desk::default(),
+        desk: fleet.desk(),
         completed,
     };
+    stages.watch_licenses(api.store.clone(), api.engines.clone());
     stages.http(api, listener);
     stages.rescan(rescanner);
     stages.obey(orders, rescans, &fleet);
@@ -173,6 +175,17 @@ impl Stages {
                 tracing::error!(error = format!("{error:#}"), "The HTTP API ended");
             }
             "http"
+        });
+    }
+
+    /// Warns before licenses end.
+    fn watch_licenses(&mut self, store: Store, engines: watch::Receiver<EngineTable>) {
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            shutdown
+                .run_until_cancelled(license::watch(store, engines))
+                .await;
+            "licenses"
         });
     }
 

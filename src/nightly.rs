@@ -9,8 +9,14 @@
 //! ```
 
 pub mod bundle;
+pub mod canary;
+pub mod clock;
 pub mod desk;
+pub mod license;
 pub mod rescan;
+pub mod sets;
+pub mod update;
+pub mod worker;
 
 pub use desk::{Desk, Refusal};
 pub use rescan::{Rescanner, Rescans};

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::night::{self, Night};
 use crate::config::Config;
 use crate::engine::ask::Engine;
 use crate::engine::budget::Budget;
@@ -21,7 +22,7 @@ use crate::engine::parser::Parser;
 use crate::engine::resident::{self, Resident, random_name};
 use crate::engine::runner::RunnerPort;
 use crate::engine::sandbox::{ContainerState, Role, Sandbox};
-use crate::engine::{signatures, staging};
+use crate::engine::staging;
 use crate::flow::analysis::Recorder;
 use crate::flow::board::Board;
 use crate::flow::gate::Gate;
@@ -30,9 +31,9 @@ use crate::flow::leftovers::Leftovers;
 use crate::flow::queue::Lanes;
 use crate::flow::scan::Scanner;
 use crate::metrics::Metrics;
-use crate::model::{AnalysisId, EngineId, EngineState, SignatureSetId, Verdict};
-use crate::store::{JOBS, SIGNATURE_SETS, SignatureSetRow, Store};
-use crate::system::now;
+use crate::model::{AnalysisId, EngineId, EngineState, Verdict};
+use crate::nightly::Desk;
+use crate::store::{JOBS, Store};
 
 /// What the engines are opened with.
 #[derive(Debug)]
@@ -61,6 +62,8 @@ pub struct Fleet {
     engines: BTreeMap<EngineId, Arc<Engine>>,
     ports: BTreeMap<EngineId, Arc<RunnerPort>>,
     found: BTreeMap<EngineId, ContainerState>,
+    gates: BTreeMap<EngineId, Gate>,
+    night: Night,
     swept: bool,
     ground: String,
 }
@@ -98,6 +101,8 @@ impl Fleet {
             engines: BTreeMap::new(),
             ports: BTreeMap::new(),
             found: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            night: Night::default(),
             swept: false,
         };
         let sentinel = fleet.parts.config.storage.data_dir.join("sentinel");
@@ -111,6 +116,7 @@ impl Fleet {
                     .with_context(|| format!("engine {id}"))?;
             }
         }
+        fleet.appoint().context("the keepers of signatures")?;
         fleet.bury_orphans().await?;
         fleet.sweep().await;
         Ok(fleet)
@@ -124,6 +130,29 @@ impl Fleet {
     /// Returns the engines that take part.
     pub fn engines(&self) -> BTreeMap<EngineId, Arc<Engine>> {
         self.engines.clone()
+    }
+
+    /// Returns the desk at which orders about signatures are given.
+    pub fn desk(&self) -> Desk {
+        self.night.desk()
+    }
+
+    /// Gives every engine somebody who looks after its signatures.
+    fn appoint(&mut self) -> anyhow::Result<()> {
+        let all: Vec<_> = self.engines.keys().cloned().collect();
+        for (id, engine) in &self.engines {
+            let shared = night::Shared {
+                engine,
+                gate: self.gates.entry(id.clone()).or_default(),
+                board: &self.board,
+                budget: &self.budget,
+                led: &self.led,
+                all: &all,
+            };
+            let added = self.night.add(&self.parts, &shared);
+            added.with_context(|| format!("engine {id}"))?;
+        }
+        Ok(())
     }
 
     async fn add(&mut self, manifest: Manifest, sentinel: &Path) -> anyhow::Result<()> {
@@ -143,7 +172,7 @@ impl Fleet {
             led: self.led.clone(),
             role: Role::Scan,
         });
-        resident.use_signatures(self.signatures(&manifest).await?);
+        resident.use_signatures(night::set_in_service(&self.parts, &manifest).await?);
         let engine = Engine {
             manifest,
             parser,
@@ -153,41 +182,6 @@ impl Fleet {
         self.engines.insert(id.clone(), Arc::new(engine));
         self.ports.insert(id, port);
         Ok(())
-    }
-
-    /// Returns the engine's active signature set; the one its build context carries if no other is.
-    async fn signatures(&self, manifest: &Manifest) -> anyhow::Result<Option<SignatureSetId>> {
-        let Some(spec) = &manifest.signatures else {
-            return Ok(None);
-        };
-        let config = &self.parts.config;
-        let active = self.parts.store.get(&SIGNATURE_SETS, &manifest.id)?;
-        if let Some(row) = active.filter(|row| row.source != SEED) {
-            return Ok(Some(row.id));
-        }
-        let seed = manifest
-            .build_context(&config.engines.containers)
-            .join(&spec.seed);
-        let sets = config
-            .storage
-            .data_dir
-            .join("signatures")
-            .join(manifest.id.as_str());
-        let kept = signatures::import(&seed, &sets)
-            .with_context(|| format!("cannot read the signatures in {}", seed.display()))?;
-        let id = kept.id;
-        let row = SignatureSetRow {
-            id: id.clone(),
-            created_at: now(),
-            source: SEED.to_owned(),
-            previous: None,
-            held: false,
-        };
-        let engine = manifest.id.clone();
-        let keep =
-            move |change: &mut crate::store::Change<'_>| change.put(&SIGNATURE_SETS, &engine, &row);
-        self.parts.store.write(keep).await?;
-        Ok(Some(id))
     }
 
     /// Answers jobs of engines that are no longer there, so that their analyses end.
@@ -264,8 +258,9 @@ impl Fleet {
             stop.run_until_cancelled(leftovers.run()).await;
             "leftovers"
         });
+        std::mem::take(&mut self.night).run(tasks, shutdown);
         for (id, engine) in std::mem::take(&mut self.engines) {
-            let gate = Gate::default();
+            let gate = self.gates.remove(&id).unwrap_or_default();
             if let Some(port) = self.ports.remove(&id) {
                 let shutdown = shutdown.clone();
                 tasks.spawn(async move {
@@ -326,9 +321,6 @@ impl Fleet {
         }
     }
 }
-
-/// What a signature set came from when it came with the program.
-const SEED: &str = "seed";
 
 fn manifests(config: &Config) -> Vec<Manifest> {
     let catalog = Catalog::load(&config.engines.manifests);

@@ -49,6 +49,11 @@ impl Gate {
         self.state.send_replace(State::Closed(reason));
     }
 
+    /// Tells whether the engine may scan.
+    pub fn is_open(&self) -> bool {
+        *self.state.borrow() == State::Open
+    }
+
     /// Waits until it is decided and says how.
     pub async fn pass(&self) -> Pass {
         let mut state = self.state.subscribe();

@@ -84,6 +84,18 @@ pub enum Order {
     },
 }
 
+impl Order {
+    /// Answers that it is not carried out.
+    pub fn refuse(self, refusal: Refusal) {
+        // Nobody may be waiting any more; that is no error.
+        match self {
+            Self::Update(answer) | Self::Import { answer, .. } => drop(answer.send(Err(refusal))),
+            Self::Rollback(answer) | Self::Promote(_, answer) => drop(answer.send(Err(refusal))),
+            Self::Hold(answer) | Self::Release(answer) => drop(answer.send(Err(refusal))),
+        }
+    }
+}
+
 /// The way in; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Desk {

@@ -14,6 +14,7 @@ use acquit::flow::ingest::{Ingest, Submission};
 use acquit::flow::queue::Lanes;
 use acquit::metrics::Metrics;
 use acquit::model::{Analysis, EngineTable, Priority, Reuse, Verdict};
+use acquit::nightly::Desk;
 use acquit::store::{Incoming, Store};
 use acquit::system::{self, now};
 use tokio::sync::{broadcast, watch};
@@ -29,6 +30,7 @@ pub struct Flow {
     pub ingest: Ingest,
     pub sandbox: Sandbox,
     pub engines: watch::Receiver<EngineTable>,
+    pub desk: Desk,
     pub config: Arc<Config>,
     pub lanes: Lanes,
     pub metrics: Metrics,
@@ -76,6 +78,7 @@ impl Flow {
         config.engines.manifests = vec![root.join("engines")];
         config.engines.containers = root.join("containers");
         config.docker.runner = support::runner();
+        config.updates.enabled = false;
         change(&mut config);
         std::fs::create_dir_all(&config.storage.data_dir).unwrap();
         let sandbox = Sandbox::direct(config.clone()).unwrap();
@@ -93,7 +96,7 @@ impl Flow {
             sandbox: sandbox.clone(),
         };
         let fleet = Fleet::open(parts).await.unwrap();
-        let engines = fleet.board().subscribe();
+        let (engines, desk) = (fleet.board().subscribe(), fleet.desk());
         let ingest = Ingest::new(store.clone(), lanes.clone(), engines.clone(), 1);
         let (mut tasks, shutdown) = (JoinSet::new(), CancellationToken::new());
         fleet.run(&mut tasks, &shutdown);
@@ -103,6 +106,7 @@ impl Flow {
             ingest,
             sandbox,
             engines,
+            desk,
             config,
             lanes,
             metrics,

@@ -1,0 +1,322 @@
+//! The life of signature sets, as rows: every transition is one change, with its event.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::config::Storage;
+use crate::engine::signatures::{self, Kept};
+use crate::flow::events::{Draft, raise};
+use crate::model::{
+    EngineId, EngineVersions, EventKind, LeftOut, SetSource, SetState, SignatureSet,
+    SignatureSetId, Timestamp,
+};
+use crate::store::{
+    Change, SETS, SIGNATURE_SETS, SignatureSetRow, Store, StoreError, engine_prefix,
+};
+
+use super::canary::Tried;
+
+/// Sets that are not in service whose files are kept, for a rollback or a promotion by hand.
+const KEPT: usize = 3;
+/// Sets of an engine that are looked through for files to remove.
+const LOOKED_THROUGH: usize = 10_000;
+
+/// The sets of one engine; clones share them.
+#[derive(Clone, Debug)]
+pub struct Sets {
+    /// Whose.
+    pub engine: EngineId,
+    /// Where their rows are.
+    pub store: Store,
+    /// Where their files are.
+    pub storage: Storage,
+}
+
+/// How a set came.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Its files.
+    pub kept: Kept,
+    /// From where.
+    pub source: SetSource,
+    /// The set it was made from.
+    pub parent: Option<SignatureSetId>,
+    /// What is not in it.
+    pub left_out: Vec<LeftOut>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Sets {
+    /// Returns the row of the set in service.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn active(&self) -> Result<Option<SignatureSetRow>, StoreError> {
+        self.store.get(&SIGNATURE_SETS, &self.engine)
+    }
+
+    /// Returns a set.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn get(&self, id: &SignatureSetId) -> Result<Option<SignatureSet>, StoreError> {
+        self.store.get(&SETS, &(self.engine.clone(), id.clone()))
+    }
+
+    /// Returns where a set's files are.
+    pub fn dir(&self, id: &SignatureSetId) -> PathBuf {
+        self.storage.signatures_dir(&self.engine, id)
+    }
+
+    /// Returns where all sets of the engine are.
+    pub fn root(&self) -> PathBuf {
+        let signatures = self.storage.data_dir.join("signatures");
+        signatures.join(self.engine.as_str())
+    }
+
+    /// Writes a new set down as a candidate; one that was here before becomes one again.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn arrive(&self, arrival: Arrival) -> Result<(), StoreError> {
+        let set = SignatureSet {
+            engine: self.engine.clone(),
+            id: arrival.kept.id,
+            state: SetState::Candidate,
+            state_at: arrival.at,
+            created_at: arrival.at,
+            source: arrival.source,
+            digest: arrival.kept.digest,
+            files: arrival.kept.files,
+            size_bytes: arrival.kept.size_bytes,
+            own_bytes: arrival.kept.own_bytes,
+            parent: arrival.parent,
+            versions: None,
+            canary: None,
+            reason: None,
+            left_out: arrival.left_out,
+            on_disk: true,
+        };
+        let key = (set.engine.clone(), set.id.clone());
+        self.store
+            .write(move |change| change.put(&SETS, &key, &set))
+            .await
+    }
+
+    /// Writes down that the canary refused a candidate, with the evidence.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn reject(
+        &self,
+        id: &SignatureSetId,
+        (tried, reason): (Tried, String),
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (sets, id) = (self.clone(), id.clone());
+        let reject = move |change: &mut Change<'_>| {
+            let evidence = json!({
+                "signature_set": id,
+                "reason": reason,
+                "evidence": tried.report.evidence,
+            });
+            let text = format!(
+                "The canary refused new signatures of {}: {reason}",
+                sets.engine
+            );
+            raise(
+                change,
+                sets.draft((EventKind::CandidateRejected, now), (text, evidence)),
+            )?;
+            sets.change(change, &id, |set| {
+                set.state = SetState::Rejected;
+                set.state_at = now;
+                set.versions = tried.versions;
+                set.canary = Some(tried.report);
+                set.reason = Some(reason);
+            })
+        };
+        self.store.write(reject).await
+    }
+
+    /// Writes down what the canary saw of a candidate that may serve.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn prove(&self, id: &SignatureSetId, tried: Tried) -> Result<(), StoreError> {
+        let (sets, id) = (self.clone(), id.clone());
+        let prove = move |change: &mut Change<'_>| {
+            sets.change(change, &id, |set| {
+                set.versions = tried.versions;
+                set.canary = Some(tried.report);
+                set.reason = None;
+            })
+        };
+        self.store.write(prove).await
+    }
+
+    /// Puts a set into service within a change; the one before is retired.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn activate(
+        &self,
+        change: &mut Change<'_>,
+        (id, versions): (&SignatureSetId, Option<EngineVersions>),
+        (kind, now): (EventKind, Timestamp),
+    ) -> Result<(), StoreError> {
+        let old = change.get(&SIGNATURE_SETS, &self.engine)?;
+        let back = kind == EventKind::SignaturesRolledBack;
+        if let Some(old) = old.as_ref().filter(|old| old.id != *id) {
+            self.change(change, &old.id, |set| {
+                set.state = SetState::Retired;
+                set.state_at = now;
+            })?;
+        }
+        let mut source = SetSource::Seed;
+        self.change(change, id, |set| {
+            set.state = SetState::Active;
+            set.state_at = now;
+            set.versions = versions.or_else(|| set.versions.take());
+            source = set.source.clone();
+        })?;
+        let before = old.map(|old| old.id).filter(|old| old != id);
+        let row = SignatureSetRow {
+            id: id.clone(),
+            created_at: now,
+            source: source.as_str().to_owned(),
+            // One step back is all there is: behind it lies what was left.
+            previous: before.clone().filter(|_| !back),
+            held: back,
+        };
+        change.put(&SIGNATURE_SETS, &self.engine, &row)?;
+        let how = if back { "is back to" } else { "scans with" };
+        let text = format!("{} {how} signature set {id}", self.engine);
+        let details = json!({ "signature_set": id, "before": before });
+        raise(change, self.draft((kind, now), (text, details)))?;
+        Ok(())
+    }
+
+    /// Holds the set in service, or lets it go; returns it.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn hold(
+        &self,
+        held: bool,
+        now: Timestamp,
+    ) -> Result<Option<SignatureSet>, StoreError> {
+        let sets = self.clone();
+        let hold = move |change: &mut Change<'_>| {
+            let Some(mut row) = change.get(&SIGNATURE_SETS, &sets.engine)? else {
+                return Ok(None);
+            };
+            let (kind, what) = match held {
+                true => (EventKind::SignaturesHeld, "held"),
+                false => (EventKind::SignaturesReleased, "released"),
+            };
+            if row.held != held {
+                row.held = held;
+                change.put(&SIGNATURE_SETS, &sets.engine, &row)?;
+                let text = format!("Signature set {} of {} is {what}", row.id, sets.engine);
+                let details = json!({ "signature_set": row.id });
+                raise(change, sets.draft((kind, now), (text, details)))?;
+            }
+            change.get(&SETS, &(sets.engine.clone(), row.id))
+        };
+        self.store.write(hold).await
+    }
+
+    /// Removes the files of sets nobody will go back to. The rows stay: verdicts name them.
+    ///
+    /// # Errors
+    /// If the store or the file system fails.
+    pub async fn clean(&self) -> Result<(), StoreError> {
+        let prefix = engine_prefix(&self.engine);
+        let page = self.store.list(&SETS, (&prefix, None), LOOKED_THROUGH)?;
+        let mut idle: Vec<_> = page
+            .rows
+            .into_iter()
+            .map(|(_, set)| set)
+            .filter(|set| set.on_disk && set.state != SetState::Active)
+            .collect();
+        idle.sort_by_key(|set| std::cmp::Reverse(set.state_at));
+        let previous = self.active()?.and_then(|row| row.previous);
+        let gone = idle
+            .into_iter()
+            .skip(KEPT)
+            .filter(|set| Some(&set.id) != previous.as_ref());
+        for set in gone {
+            let (sets, id) = (self.clone(), set.id.clone());
+            self.store
+                .write(move |change| sets.change(change, &id, |set| set.on_disk = false))
+                .await?;
+            self.remove(&set.id).await;
+        }
+        Ok(())
+    }
+
+    /// Removes sets without a row, which a crash left between the two.
+    ///
+    /// # Errors
+    /// If the store or the file system fails.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let root = self.root();
+        let listed = tokio::task::spawn_blocking(move || names_of_sets(&root)).await;
+        for id in listed.unwrap_or_default() {
+            if self.get(&id)?.is_none() && self.active()?.is_none_or(|row| row.id != id) {
+                self.remove(&id).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, id: &SignatureSetId) {
+        let dir = self.dir(id);
+        let removed = tokio::task::spawn_blocking(move || signatures::remove(&dir)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(engine.name = %self.engine, %error, "Cannot remove signature set {id}");
+        }
+    }
+
+    /// Makes an event of this engine.
+    pub fn draft(
+        &self,
+        (kind, at): (EventKind, Timestamp),
+        (text, details): (String, serde_json::Value),
+    ) -> Draft {
+        let engine = Some(self.engine.clone());
+        Draft {
+            at,
+            kind,
+            engine,
+            text,
+            details,
+        }
+    }
+
+    fn change(
+        &self,
+        change: &mut Change<'_>,
+        id: &SignatureSetId,
+        edit: impl FnOnce(&mut SignatureSet),
+    ) -> Result<(), StoreError> {
+        let key = (self.engine.clone(), id.clone());
+        if let Some(mut set) = change.get(&SETS, &key)? {
+            edit(&mut set);
+            change.put(&SETS, &key, &set)?;
+        }
+        Ok(())
+    }
+}
+
+/// Lists directories that have a set's name.
+fn names_of_sets(root: &Path) -> Vec<SignatureSetId> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let dirs = entries.filter(|entry| entry.path().is_dir());
+    let names = dirs.filter_map(|entry| entry.file_name().into_string().ok());
+    let is_set = |name: &String| name.len() == 16 && name.bytes().all(|c| c.is_ascii_hexdigit());
+    names.filter(is_set).map(SignatureSetId).collect()
+}
