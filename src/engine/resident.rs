@@ -218,10 +218,11 @@ impl Resident {
         let served = live.files.fetch_add(files, Ordering::AcqRel) + files;
         let fresh = self.manifest.run.isolation == Isolation::Fresh;
         if fresh || served >= self.manifest.run.recycle_files {
-            live.retired.store(true, Ordering::Release);
+            live.retired.store(true, Ordering::SeqCst);
         }
-        let last = live.users.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last && live.retired.load(Ordering::Acquire) {
+        // In one order with `retire_live`, so that one of both sees what the other did.
+        let last = live.users.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && live.retired.load(Ordering::SeqCst) {
             self.end(&live).await;
         }
     }
@@ -285,8 +286,8 @@ impl Resident {
     }
 
     async fn retire_live(&self, live: &Live) {
-        live.retired.store(true, Ordering::Release);
-        if live.users.load(Ordering::Acquire) == 0 {
+        live.retired.store(true, Ordering::SeqCst);
+        if live.users.load(Ordering::SeqCst) == 0 {
             self.end(live).await;
         }
     }
