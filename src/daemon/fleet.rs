@@ -275,10 +275,10 @@ impl Fleet {
                 "keeper"
             });
             let scanner = Arc::new(self.scanner(&engine, &gate));
-            for _ in 0..engine.manifest.run.slots {
+            for slot in 0..engine.manifest.run.slots {
                 let (scanner, stop) = (Arc::clone(&scanner), shutdown.clone());
                 tasks.spawn(async move {
-                    scanner.run(&stop).await;
+                    scanner.run(slot, &stop).await;
                     "slot"
                 });
             }

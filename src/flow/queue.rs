@@ -9,13 +9,16 @@
 //!          └──────────────────┘ release, or the lease runs out
 //! ```
 //!
+//! People come first, but what is leased is not taken back: who wants to keep
+//! room for them asks whether some are about ([`Lanes::has_people`]).
+//!
 //! The rows are the truth; wake-ups are hints. Leases are only in memory: a
 //! daemon that starts treats each as run out. A lane and its engine need not
 //! share a process, so a lease is a claim with an end, not a lock.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -24,6 +27,8 @@ use crate::model::{EngineId, Job, Priority};
 use crate::store::{Change, JOBS, LaneKey, Store, StoreError};
 
 const PRIORITIES: [Priority; 2] = [Priority::Interactive, Priority::Nightly];
+/// How long after a person's last job the next one is counted on.
+const ABOUT: Duration = Duration::from_secs(10);
 /// Rows read at a time while looking for jobs that are not leased.
 const LOOK: usize = 512;
 
@@ -62,7 +67,18 @@ pub struct Depth {
 struct Lane {
     leases: Mutex<HashMap<LaneKey, Instant>>,
     depths: [AtomicI64; 2],
-    arrived: Notify,
+    arrived: [Notify; 2],
+    people: Mutex<Option<Instant>>,
+}
+
+impl Lane {
+    fn wake(&self, priority: Priority) {
+        self.arrived[index(priority)].notify_one();
+    }
+
+    fn last_person(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// All lanes; clones share them.
@@ -120,9 +136,12 @@ impl Lanes {
         for key in keys {
             let lane = self.lane(&key.engine);
             lane.depths[index(key.priority)].fetch_add(1, Ordering::Relaxed);
+            if key.priority == Priority::Interactive {
+                *lane.last_person() = Some(Instant::now());
+            }
         }
         for key in keys {
-            self.lane(&key.engine).arrived.notify_one();
+            self.lane(&key.engine).wake(key.priority);
         }
     }
 
@@ -131,8 +150,29 @@ impl Lanes {
     /// # Errors
     /// If the store fails.
     pub fn lease(&self, engine: &EngineId, limit: BatchLimit) -> Result<Vec<Leased>, StoreError> {
+        self.lease_of(&PRIORITIES, engine, limit)
+    }
+
+    /// Claims the next jobs of a lane that people wait for.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn lease_interactive(
+        &self,
+        engine: &EngineId,
+        limit: BatchLimit,
+    ) -> Result<Vec<Leased>, StoreError> {
+        self.lease_of(&[Priority::Interactive], engine, limit)
+    }
+
+    fn lease_of(
+        &self,
+        priorities: &[Priority],
+        engine: &EngineId,
+        limit: BatchLimit,
+    ) -> Result<Vec<Leased>, StoreError> {
         let lane = self.lane(engine);
-        for priority in PRIORITIES {
+        for &priority in priorities {
             if lane.depths[index(priority)].load(Ordering::Relaxed) <= 0 {
                 continue;
             }
@@ -195,7 +235,7 @@ impl Lanes {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(&leased.key);
-            lane.arrived.notify_one();
+            lane.wake(leased.key.priority);
         }
     }
 
@@ -215,7 +255,23 @@ impl Lanes {
     /// Waits until something may have arrived in the lane.
     pub async fn wait(&self, engine: &EngineId) {
         let lane = self.lane(engine);
-        lane.arrived.notified().await;
+        let [interactive, nightly] = &lane.arrived;
+        tokio::select! {
+            () = interactive.notified() => {}
+            () = nightly.notified() => {}
+        }
+    }
+
+    /// Waits until a job that people wait for may have arrived in the lane.
+    pub async fn wait_interactive(&self, engine: &EngineId) {
+        let lane = self.lane(engine);
+        lane.arrived[index(Priority::Interactive)].notified().await;
+    }
+
+    /// Tells whether people have just given the engine something to do, and so may again.
+    pub fn has_people(&self, engine: &EngineId) -> bool {
+        let last = *self.lane(engine).last_person();
+        last.is_some_and(|last| last.elapsed() < ABOUT)
     }
 
     /// Tells how full a lane is.
@@ -316,6 +372,23 @@ mod tests {
         assert_eq!(numbers(&lanes.lease(&engine, LIMIT).unwrap()), [2]);
         assert_eq!(numbers(&lanes.lease(&engine, LIMIT).unwrap()), [1]);
         assert!(lanes.lease(&engine, LIMIT).unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_keeps_room_for_people_leaves_the_night_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let lanes = lanes(dir.path(), vec![job(1, Priority::Nightly, 1)]).await;
+        let engine = "a".parse().unwrap();
+        assert!(!lanes.has_people(&engine));
+        assert!(lanes.lease_interactive(&engine, LIMIT).unwrap().is_empty());
+        push(&lanes, job(2, Priority::Interactive, 1)).await;
+        assert!(lanes.has_people(&engine));
+        // The night's job woke the other slot, a person's wakes this one.
+        lanes.wait_interactive(&engine).await;
+        let batch = lanes.lease_interactive(&engine, LIMIT).unwrap();
+        assert_eq!(numbers(&batch), [2]);
+        lanes.wait(&engine).await;
+        assert_eq!(numbers(&lanes.lease(&engine, LIMIT).unwrap()), [1]);
     }
 
     #[tokio::test]

@@ -86,13 +86,18 @@ impl Turn {
 }
 
 impl Scanner {
-    /// Works as one slot until told to stop.
-    pub async fn run(&self, shutdown: &CancellationToken) {
+    /// Works as one slot, by its number, until told to stop.
+    pub async fn run(&self, slot: u16, shutdown: &CancellationToken) {
         let mut failures = 0;
         while !shutdown.is_cancelled() {
             let lane = &self.engine.manifest.id;
-            match self.lanes.lease(lane, self.batch_limit()) {
-                Ok(batch) if batch.is_empty() => self.rest(shutdown).await,
+            let kept = self.is_kept_for_people(slot);
+            let leased = match kept {
+                true => self.lanes.lease_interactive(lane, self.batch_limit()),
+                false => self.lanes.lease(lane, self.batch_limit()),
+            };
+            match leased {
+                Ok(batch) if batch.is_empty() => self.rest(kept, shutdown).await,
                 Ok(batch) => {
                     let worked = self.work(batch, shutdown).await;
                     failures = if worked { 0 } else { failures + 1 };
@@ -106,9 +111,24 @@ impl Scanner {
         }
     }
 
-    async fn rest(&self, shutdown: &CancellationToken) {
+    /// Tells whether a slot stays out of the night's work: a batch of the night that is under way
+    /// is not broken off, so the last free slot is for people as long as they are about.
+    fn is_kept_for_people(&self, slot: u16) -> bool {
+        let manifest = &self.engine.manifest;
+        slot == 0 && manifest.run.slots > 1 && self.lanes.has_people(&manifest.id)
+    }
+
+    async fn rest(&self, kept: bool, shutdown: &CancellationToken) {
+        let lane = &self.engine.manifest.id;
+        let arrived = async {
+            match kept {
+                // The night's wake-ups are for the other slots.
+                true => self.lanes.wait_interactive(lane).await,
+                false => self.lanes.wait(lane).await,
+            }
+        };
         tokio::select! {
-            () = self.lanes.wait(&self.engine.manifest.id) => {}
+            () = arrived => {}
             () = sleep(POLL) => {}
             () = shutdown.cancelled() => {}
         }
