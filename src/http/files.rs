@@ -1,6 +1,6 @@
 //! Files: upload, look-up by any hash, new analyses, download.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
@@ -18,7 +18,9 @@ use super::error::{ApiError, ErrorBody};
 use super::results::{Coverage, EngineAnswer, WireStats, answers, named};
 use super::{App, download, now, upload};
 use crate::flow::ingest::Submission;
-use crate::model::{Analysis, EngineState, FileHash, Priority, Reuse, Stats};
+use crate::model::{
+    Analysis, EngineId, EngineResult, EngineState, FileHash, Priority, Reuse, Stats,
+};
 use crate::store::{BlobRow, Page};
 
 /// The form an upload comes as.
@@ -328,7 +330,7 @@ fn last_analysis(app: &App, blob: &BlobRow) -> Result<Option<LastAnalysis>, ApiE
         return Ok(None);
     };
     let analysis = analyses::find(&app.api.store, id)?;
-    let given = answers(&app.api.store, &analysis)?;
+    let given = last_words(app, &analysis)?;
     let stats = Stats::of_results(&given);
     let date = analysis.completed_at.unwrap_or(analysis.created_at);
     Ok(Some(LastAnalysis {
@@ -340,6 +342,28 @@ fn last_analysis(app: &App, blob: &BlobRow) -> Result<Option<LastAnalysis>, ApiE
             enabled: enabled(app, &analysis),
         },
     }))
+}
+
+/// Returns what every engine said last.
+///
+/// A rescan asks only the engines that have something new to scan with; the others' last words
+/// still hold.
+fn last_words(
+    app: &App,
+    analysis: &Analysis,
+) -> Result<BTreeMap<EngineId, EngineResult>, ApiError> {
+    let mut given = answers(&app.api.store, analysis)?;
+    let others = app.api.engines.borrow();
+    let others = others
+        .iter()
+        .filter(|(_, status)| status.state != EngineState::Disabled);
+    let others: BTreeSet<_> = others
+        .map(|(id, _)| id.clone())
+        .filter(|id| !analysis.engines.contains(id))
+        .collect();
+    let last = app.api.store.last_results(&analysis.id.sha256, &others)?;
+    given.extend(last);
+    Ok(given)
 }
 
 /// Counts the engines that should have answered: those asked and those enabled since.

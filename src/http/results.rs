@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
-use crate::model::{Analysis, EngineId, EngineResult, EngineVersions, Stats, Verdict};
+use crate::model::{Analysis, Change, EngineId, EngineResult, EngineVersions, Stats, Verdict};
 use crate::store::{Store, StoreError};
 
 /// How many engines gave an answer, of those that were asked.
@@ -74,6 +74,34 @@ pub struct EngineAnswer {
     signature_set: Option<String>,
     /// Why there is no answer on the content.
     reason: Option<String>,
+    /// What is otherwise than in its answer before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<AnswerChange>,
+}
+
+/// How an answer differs from the one before.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnswerChange {
+    /// `introduced`, `removed` or `changed`.
+    kind: &'static str,
+    /// VirusTotal's word for what the engine said before.
+    category_before: &'static str,
+    /// Its name for what it detected before.
+    result_before: Option<String>,
+    /// The signature set it last said that with.
+    signature_set_before: Option<String>,
+}
+
+impl From<Change> for AnswerChange {
+    fn from(change: Change) -> Self {
+        let set = change.versions_before.signature_set;
+        Self {
+            kind: change.kind.as_str(),
+            category_before: change.before.category(),
+            result_before: change.before.name().map(ToString::to_string),
+            signature_set_before: set.map(|set| set.0),
+        }
+    }
 }
 
 /// Returns what the engines answered; an answer that should be there and is not is a failure.
@@ -123,7 +151,10 @@ pub fn named(
 
 fn engine_answer(id: &EngineId, engine_name: String, result: EngineResult) -> EngineAnswer {
     let EngineResult {
-        verdict, versions, ..
+        verdict,
+        versions,
+        change,
+        ..
     } = result;
     EngineAnswer {
         category: verdict.category(),
@@ -136,5 +167,6 @@ fn engine_answer(id: &EngineId, engine_name: String, result: EngineResult) -> En
         duration_ms: result.duration_ms,
         signature_set: versions.signature_set.map(|set| set.0),
         reason: verdict.reason().map(str::to_owned),
+        change: change.map(AnswerChange::from),
     }
 }
