@@ -24,6 +24,7 @@ mod health;
 mod keys;
 mod limit;
 mod openapi;
+mod references;
 mod rescans;
 mod results;
 mod signatures;
@@ -39,7 +40,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -190,6 +191,7 @@ fn signature_routes() -> Router<Arc<App>> {
         .route("/acquit/rescans", get(rescans::list))
         .route("/acquit/rescans/{number}", get(rescans::show))
         .route("/acquit/events", get(events::list))
+        .route("/acquit/references", get(references::list))
         .route("/files/{id}/timeline", get(timeline::list))
 }
 
@@ -203,6 +205,10 @@ fn admin_routes() -> Router<Arc<App>> {
         .route("/acquit/engines/{id}/hold", post(signatures::hold))
         .route("/acquit/engines/{id}/release", post(signatures::release))
         .route("/acquit/signatures/import", post(bundles::import))
+        .route(
+            "/files/{id}/reference",
+            put(references::mark).delete(references::unmark),
+        )
         .route("/acquit/rescan", post(engines::rescan))
         .route("/acquit/keys", get(keys::list).post(keys::create))
         .route("/acquit/keys/{id}", delete(keys::revoke))

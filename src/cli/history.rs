@@ -69,7 +69,10 @@ pub async fn timeline(context: &Context, arguments: TimelineArguments) -> anyhow
 }
 
 /// Reads a hash, or makes the one of a file.
-fn hash(text: &str) -> Result<String, UsageError> {
+///
+/// # Errors
+/// If the text is no hash and no file that can be read.
+pub fn hash(text: &str) -> Result<String, UsageError> {
     let path = Path::new(text);
     if !path.exists() && text.parse::<FileHash>().is_ok() {
         return Ok(text.to_owned());

@@ -1,6 +1,7 @@
 //! `acquit signatures …`: what engines scan with, and how it is kept new.
 
 mod bundle;
+mod reference;
 mod sets;
 mod update;
 
@@ -79,6 +80,8 @@ pub enum SignaturesCommand {
         /// The bundle
         file: PathBuf,
     },
+    /// List the files on which every new set must be silent, or make a file one of them
+    Reference(reference::ReferenceArguments),
     /// Show the key that this appliance's bundles are signed with
     Key,
 }
@@ -104,6 +107,7 @@ pub async fn run(context: &Context, command: SignaturesCommand) -> anyhow::Resul
             bundle::export(context, &engines, &file).await
         }
         Do::Import { file } => bundle::import(context, &file).await,
+        Do::Reference(arguments) => reference::run(context, arguments).await,
         Do::Key => bundle::key(context).await,
     }
 }

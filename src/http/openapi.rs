@@ -11,8 +11,8 @@ use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    analyses, bundles, engines, error, events, files, health, keys, rescans, signatures, tickets,
-    timeline, updates, users,
+    analyses, bundles, engines, error, events, files, health, keys, references, rescans,
+    signatures, tickets, timeline, updates, users,
 };
 
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -34,7 +34,8 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         signatures::show, signatures::update, signatures::rollback, signatures::promote,
         signatures::hold, signatures::release, updates::list, updates::show, updates::output,
         bundles::export, bundles::import, bundles::key, rescans::list, rescans::show,
-        events::list, timeline::list, keys::list, keys::create,
+        events::list, timeline::list, references::list, references::mark,
+        references::unmark, keys::list, keys::create,
         keys::revoke, health::livez, health::readyz, health::metrics,
     ),
     components(schemas(error::ErrorBody)),
@@ -64,7 +65,12 @@ impl Modify for Conventions {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         for path in document.paths.paths.values_mut() {
-            let operations = [&mut path.get, &mut path.post, &mut path.delete];
+            let operations = [
+                &mut path.get,
+                &mut path.post,
+                &mut path.put,
+                &mut path.delete,
+            ];
             for operation in operations.into_iter().flatten() {
                 let failure = ResponseBuilder::new()
                     .description("Any failure, with VirusTotal's code and a sentence")

@@ -7,6 +7,7 @@ mod files;
 mod keys;
 pub mod night;
 pub mod orders;
+mod references;
 mod sockets;
 mod uploads;
 mod wire;

@@ -210,7 +210,7 @@ async fn description_and_routes_agree() {
         }
     }
     let routes = include_str!("../../../src/http.rs");
-    let handlers = ["get(", "post(", "delete("].map(|verb| routes.matches(verb).count());
+    let handlers = ["get(", "post(", "put(", "delete("].map(|verb| routes.matches(verb).count());
     let pages = 4;
     assert_eq!(
         documented.len(),
