@@ -42,6 +42,7 @@ class Appliance:
             "containers": str(self.root / "containers"),
             "runner": str(runner),
             "disabled": disabled,
+            "enabled": False,
             "user": USER,
             "requests_per_minute": 0,
         }.items():

@@ -4,8 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+pub mod cable;
 mod crash;
-mod daemon;
+pub mod daemon;
 mod disk;
 mod docker;
 mod engine;

@@ -11,6 +11,7 @@ mod feeds;
 mod flow;
 mod http;
 mod machine;
+mod night;
 mod parsers;
 mod rescan;
 mod runner;

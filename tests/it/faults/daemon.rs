@@ -34,17 +34,25 @@ pub struct Daemon {
 impl Daemon {
     /// Writes the configuration and an admin key; nothing is started.
     pub fn new(evil: &Evil, change: impl FnOnce(&mut Config, &Path)) -> Self {
+        Self::with(|config, dir| {
+            evil.configure(config);
+            change(config, dir);
+        })
+    }
+
+    /// As [`Self::new`], with whatever engines the configuration names.
+    pub fn with(change: impl FnOnce(&mut Config, &Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let mut config = Config::default();
-        evil.configure(&mut config);
         config.http.listen = free_address();
         config.storage.data_dir = dir.path().join("data");
         config.storage.reserve_mb = 1;
         config.docker.user = "nobody".to_owned();
+        config.updates.enabled = false;
         change(&mut config, dir.path());
         let data_dir = &config.storage.data_dir;
-        let key = ApiKey::new([7; 32]);
+        let key = key();
         std::fs::create_dir_all(data_dir.join("keys.d")).unwrap();
         let line = format!("{} {} test\n", key.id().0, key.digest());
         std::fs::write(data_dir.join("keys.d/test.sha256"), line).unwrap();
@@ -60,6 +68,11 @@ impl Daemon {
             config,
             _dir: dir,
         }
+    }
+
+    /// Returns the admin key.
+    pub fn key() -> String {
+        key().reveal()
     }
 
     /// Starts the daemon; it is not ready yet.
@@ -180,6 +193,10 @@ impl Drop for Daemon {
             eprintln!("{}", self.log());
         }
     }
+}
+
+fn key() -> ApiKey {
+    ApiKey::new([7; 32])
 }
 
 fn free_address() -> std::net::SocketAddr {

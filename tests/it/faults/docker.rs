@@ -1,52 +1,11 @@
 //! A Docker Engine that goes away and returns.
-//!
-//! The broker talks to it through a socket of the test's, which can be cut.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tokio::net::{UnixListener, UnixStream};
-use tokio::task::JoinSet;
-
+use super::cable::Cable;
 use super::daemon::Daemon;
 use super::engine::{Evil, Style};
 use crate::machine::docker;
-
-/// A socket behind which the Docker Engine is, as long as the value lives.
-struct Cable {
-    path: PathBuf,
-    _relay: JoinSet<()>,
-}
-
-impl Cable {
-    fn plug(path: &Path) -> Self {
-        let listener = UnixListener::bind(path).unwrap();
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
-        let mut relay = JoinSet::new();
-        relay.spawn(relay_all(listener));
-        Self {
-            path: path.to_owned(),
-            _relay: relay,
-        }
-    }
-}
-
-impl Drop for Cable {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.path).unwrap();
-    }
-}
-
-async fn relay_all(listener: UnixListener) {
-    let mut connections = JoinSet::new();
-    while let Ok((mut client, _)) = listener.accept().await {
-        connections.spawn(async move {
-            let mut docker = UnixStream::connect("/var/run/docker.sock").await.unwrap();
-            let _ = tokio::io::copy_bidirectional(&mut client, &mut docker).await;
-        });
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_engine_that_goes_away_costs_time_and_nothing_else() {
