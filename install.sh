@@ -117,6 +117,7 @@ install_programs() {
     install -D -m 0755 "$(runner_path)" "$PREFIX/lib/acquit/acquit-runner"
     install_tree engines
     install_tree containers
+    install -m 0644 "$SOURCE/config/prometheus-rules.yml" "$PREFIX/share/acquit/prometheus-rules.yml"
 }
 
 install_tree() { # install_tree NAME: replaces share/acquit/NAME as a whole
@@ -136,7 +137,7 @@ make_user() {
 }
 
 make_directories() {
-    install -d -m 0755 "$CONFIG_DIR" "$CONFIG_DIR/engines"
+    install -d -m 0755 "$CONFIG_DIR" "$CONFIG_DIR/engines" "$CONFIG_DIR/canary" "$CONFIG_DIR/canary/good" "$CONFIG_DIR/canary/bad"
     install -d -m 0700 -o "$USER_NAME" -g "$USER_NAME" "$DATA_DIR"
     install -d -m 0755 "$RUN_DIR"
 }
@@ -312,6 +313,8 @@ remove_from_docker() {
     instance=$(cat "$DATA_DIR/instance" 2>/dev/null || true)
     if [[ -n $instance ]]; then
         docker ps -aq --filter "label=acquit.instance=$instance" | xargs -r docker rm -f >/dev/null
+        # One that another appliance uses stays.
+        docker network ls -q --filter "label=acquit.instance=$instance" | xargs -r docker network rm >/dev/null 2>&1 || true
     fi
     docker images --format '{{.Repository}}:{{.Tag}}' --filter 'reference=acquit-*:local' | xargs -r docker rmi -f >/dev/null
     say "Docker's build cache stays; 'docker image prune' frees it"
