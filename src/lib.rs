@@ -22,6 +22,8 @@
 //! | scan | leased jobs, blobs | verdicts | [`flow::scan`], [`engine::ask`] |
 //! | record | verdicts | results, analyses, timelines; jobs go | [`flow::analysis`], [`flow::timeline`] |
 //! | keep fit | images, containers | the board of engines | [`flow::keeper`], [`flow::gate`] |
+//! | update | sources, the active set | candidate sets | [`engine::updater`], [`nightly::worker`] |
+//! | prove | a candidate, known files | active or rejected sets, events | [`nightly::canary`], [`nightly::sets`] |
 //! | rescan | blobs, what engines saw of them | analyses behind interactive ones | [`nightly::rescan`] |
 //!
 //! # Code map
@@ -31,7 +33,8 @@
 //! - [`engine`]: a manifest ([`engine::manifest`]), the sandbox its container runs in
 //!   ([`engine::sandbox`], the only door to Docker), the container's owner
 //!   ([`engine::resident`]), the wire into it ([`engine::runner`], [`engine::clamd`]), what is
-//!   shown to it ([`engine::staging`]) and what its answers mean ([`engine::parser`]).
+//!   shown to it ([`engine::staging`]), what its answers mean ([`engine::parser`]), its signature
+//!   sets on disk ([`engine::signatures`]) and what fetches them ([`engine::updater`]).
 //! - [`flow`]: the way of a file. [`nightly`]: what happens without anybody asking.
 //! - [`http`]: VirusTotal's API v3. [`cli`]: a client of it. [`daemon`]: puts all together.
 //! - `runner/`, a package of its own: `acquit-runner`, the first process of every scan
@@ -40,6 +43,8 @@
 //! # Invariants
 //!
 //! - No container has both a private file and a network.
+//! - A candidate set sees known files only; only one that passed, or an administrator, puts it
+//!   into service.
 //! - No verdict is invented: [`model::Verdict`] has no default, `undetected` needs the positive
 //!   proof its engine's manifest names, and what is not understood is a failure.
 //! - A blob never changes; its path is its hash.
@@ -61,6 +66,18 @@
 //! gives a verdict per file; files without an answer are asked again in smaller batches until
 //! the bad one stands alone. [`flow::analysis::Recorder`] writes results, analysis and lane in
 //! one change; the last answer completes the analysis and wakes whoever waits.
+//!
+//! # Walkthrough: a night
+//!
+//! [`nightly::clock`] says that an engine is due. Its [`nightly::worker`] writes the update down
+//! and has [`engine::updater`] run the update command in a container that has a network and a copy
+//! of the active set, made of hard links it cannot write through. Once that container is gone its
+//! files become a candidate set, named after their digest: the active one's name means that there
+//! is nothing new. [`nightly::canary`] shows the candidate known files, in a container of its own.
+//! If it may serve, a second scan container warms up on it, the change is written down, and
+//! [`engine::resident`] swaps the two; the old one ends with the work it has. The board now shows
+//! another set, so [`nightly::rescan`] opens analyses of the files this engine has not seen with
+//! it, and [`flow::timeline`] notes for each what it says otherwise than before.
 //!
 //! # Walkthrough: a container dies
 //!
