@@ -43,7 +43,12 @@ pub fn raise(change: &mut Change<'_>, draft: Draft) -> Result<Event, StoreError>
         text,
         details,
     };
-    tracing::info!(event.name = kind.as_str(), "{}", event.text);
+    match kind {
+        EventKind::UpdateFailed | EventKind::CandidateRejected | EventKind::LicenseExpiring => {
+            tracing::warn!(event.name = kind.as_str(), "{}", event.text);
+        }
+        _ => tracing::info!(event.name = kind.as_str(), "{}", event.text),
+    }
     change.put(&EVENTS, &number, &event)?;
     Ok(event)
 }

@@ -219,9 +219,14 @@ impl Worker {
         let due = self.next_update().await;
         let row = self.sets.active().ok().flatten();
         let clock = self.updates().clock(now()).await.unwrap_or_default();
+        // A set that came back is as old as it was.
+        let came = row.as_ref().map(|row| match self.sets.get(&row.id) {
+            Ok(Some(set)) => set.created_at,
+            Ok(None) | Err(_) => row.created_at,
+        });
         let status = SignatureStatus {
             active: row.as_ref().map(|row| row.id.clone()),
-            active_since: row.as_ref().map(|row| row.created_at),
+            active_since: came,
             previous: row.as_ref().and_then(|row| row.previous.clone()),
             held: row.as_ref().is_some_and(|row| row.held),
             updatable: self.updater.is_some(),

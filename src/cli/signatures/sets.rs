@@ -54,7 +54,7 @@ fn row(engine: &Object<Value>, now: u64) -> Vec<String> {
         dash(version),
         dash(age),
         last(engine, now),
-        dash(next(engine, now)),
+        dash(next(engine, now).or_else(|| nowhere(engine))),
     ]
 }
 
@@ -69,6 +69,12 @@ fn state(engine: &Object<Value>) -> String {
         (None, true) => "held".to_owned(),
         (None, false) => "active".to_owned(),
     }
+}
+
+/// Says of an engine with signatures that nobody said where new ones come from.
+fn nowhere(engine: &Object<Value>) -> Option<String> {
+    let updatable = engine.attributes["signatures"]["updatable"].as_bool();
+    (updatable == Some(false)).then(|| "no source".to_owned())
 }
 
 fn last(engine: &Object<Value>, now: u64) -> String {
