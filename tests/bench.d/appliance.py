@@ -27,8 +27,8 @@ class Appliance:
         self.process = None
         self.key = None
 
-    def prepare(self, runner, disabled):
-        """Writes the configuration: the shipped one with other places."""
+    def prepare(self, runner, disabled, manifests=None, more=""):
+        """Writes the configuration: the shipped one with other places, and more at its end."""
         self.directory.mkdir(parents=True, exist_ok=True)
         os.chmod(self.directory, 0o755)
         data = self.directory / "data"
@@ -38,7 +38,7 @@ class Appliance:
         for key, value in {
             "listen": f"127.0.0.1:{self.port}",
             "data_dir": str(self.directory / "data"),
-            "manifests": [str(self.root / "engines")],
+            "manifests": [str(manifests or self.root / "engines")],
             "containers": str(self.root / "containers"),
             "runner": str(runner),
             "disabled": disabled,
@@ -48,7 +48,7 @@ class Appliance:
         }.items():
             text, found = re.subn(f"(?m)^{key} = .*$", f"{key} = {json.dumps(value)}", text)
             assert found == 1, f"config/acquit.toml has {found} lines for {key}"
-        self.config.write_text(text)
+        self.config.write_text(text + more)
 
     def command(self, *arguments):
         return [str(self.program), "--config", str(self.config), *arguments]
@@ -179,6 +179,30 @@ class Appliance:
     def rescan(self, engine):
         """Asks for the nightly work of one engine over everything, done again."""
         self.call("POST", "/api/v3/acquit/rescan", body={"engine": engine, "reuse": "never"})
+
+    def rescan_all(self):
+        """Has every engine look at everything again, and waits for the end of that."""
+        before = self.newest_rescan()
+        self.call("POST", "/api/v3/acquit/rescan", body={"reuse": "never"})
+        self.wait_for_rescan(before)
+
+    def newest_rescan(self):
+        rows = self.call("GET", "/api/v3/acquit/rescans?limit=1")
+        return int(rows[0]["id"]) if rows else 0
+
+    def wait_for_rescan(self, before, seconds=600):
+        """Waits until a rescan newer than `before` is complete, and none is under way."""
+        end = time.monotonic() + seconds
+        connection = self.connect()
+        while True:
+            rows = self.call("GET", "/api/v3/acquit/rescans?limit=10", connection)
+            newer = [row["attributes"] for row in rows if int(row["id"]) > before]
+            if newer and all(row["status"] == "completed" for row in newer):
+                connection.close()
+                return
+            if time.monotonic() > end:
+                raise SystemExit(f"there was no whole rescan in {seconds} s, see {self.log}")
+            time.sleep(0.01)
 
     def jobs_done(self, engine):
         """Jobs answered and jobs failed since the daemon started."""
