@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::budget::Budget;
@@ -79,6 +80,7 @@ pub struct Resident {
     role: Role,
     signature_set: Mutex<Option<SignatureSetId>>,
     current: tokio::sync::Mutex<Option<Arc<Live>>>,
+    ending: Mutex<JoinSet<()>>,
 }
 
 /// What an owner is made of.
@@ -141,6 +143,7 @@ impl Resident {
             role,
             signature_set: Mutex::default(),
             current: tokio::sync::Mutex::default(),
+            ending: Mutex::default(),
         }
     }
 
@@ -223,7 +226,7 @@ impl Resident {
         // In one order with `retire_live`, so that one of both sees what the other did.
         let last = live.users.fetch_sub(1, Ordering::SeqCst) == 1;
         if last && live.retired.load(Ordering::SeqCst) {
-            self.end(&live).await;
+            self.end(&live);
         }
     }
 
@@ -239,7 +242,7 @@ impl Resident {
         let idle = current.take_if(|live| live.users.load(Ordering::Acquire) == 0);
         match idle {
             Some(live) => {
-                self.end(&live).await;
+                self.end(&live);
                 true
             }
             None => false,
@@ -273,22 +276,22 @@ impl Resident {
         let old = std::mem::replace(&mut *current, keeps.then(|| Arc::clone(&warm.live)));
         drop(current);
         if let Some(old) = old {
-            self.retire_live(&old).await;
+            self.retire_live(&old);
         }
         if !keeps {
-            self.retire_live(&warm.live).await;
+            self.retire_live(&warm.live);
         }
     }
 
     /// Ends a warm container that is not to take over.
     pub async fn cool(&self, warm: Warm) {
-        self.retire_live(&warm.live).await;
+        self.retire_live(&warm.live);
     }
 
-    async fn retire_live(&self, live: &Live) {
+    fn retire_live(&self, live: &Arc<Live>) {
         live.retired.store(true, Ordering::SeqCst);
         if live.users.load(Ordering::SeqCst) == 0 {
-            self.end(live).await;
+            self.end(live);
         }
     }
 
@@ -296,7 +299,7 @@ impl Resident {
     pub async fn retire_current(&self) {
         let live = self.current.lock().await.take();
         if let Some(live) = live {
-            self.retire_live(&live).await;
+            self.retire_live(&live);
         }
     }
 
@@ -319,7 +322,7 @@ impl Resident {
         let Some(reason) = death(state.as_ref()) else {
             return Ok(None);
         };
-        self.retire_live(&live).await;
+        self.retire_live(&live);
         Ok(Some(reason))
     }
 
@@ -448,15 +451,23 @@ impl Resident {
         death(state.as_ref()).map_or(Ok(()), |reason| Err(ResidentError::Died { reason }))
     }
 
-    async fn end(&self, live: &Live) {
+    /// Has the container removed. Nobody waits for that: a scan's answer least of all.
+    fn end(&self, live: &Arc<Live>) {
         if live.stopped.swap(true, Ordering::AcqRel) {
             return;
         }
         self.port.forget(&live.generation);
-        if let Err(error) = self.sandbox.stop(&live.container).await {
-            tracing::warn!(engine.name = %self.manifest.id, %error, "Cannot stop a container");
-        }
-        self.led.remove(&live.generation);
+        let (sandbox, led, live) = (self.sandbox.clone(), self.led.clone(), Arc::clone(live));
+        let engine = self.manifest.id.clone();
+        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        while ending.try_join_next().is_some() {}
+        // Its memory is given back when this is through, and not before.
+        ending.spawn(async move {
+            if let Err(error) = sandbox.stop(&live.container).await {
+                tracing::warn!(engine.name = %engine, %error, "Cannot stop a container");
+            }
+            led.remove(&live.generation);
+        });
     }
 }
 
