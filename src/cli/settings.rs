@@ -15,6 +15,8 @@ use crate::model::ApiKey;
 /// Server unless told otherwise.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8440";
 /// Where the installer leaves the first key.
+///
+/// Another place can be named in `ACQUIT_ADMIN_KEY`, for a machine with more than one appliance.
 pub const ADMIN_KEY: &str = "/etc/acquit/admin.key";
 
 /// What the command line and the environment say of it.
@@ -169,9 +171,10 @@ fn find_key(
         let source = path.display().to_string();
         return Ok((Some(parse_key(text, &source)?), source));
     }
-    let admin = Path::new(ADMIN_KEY);
+    let admin = std::env::var_os("ACQUIT_ADMIN_KEY");
+    let admin = admin.map_or_else(|| PathBuf::from(ADMIN_KEY), PathBuf::from);
     if is_local(server) && nix::unistd::geteuid().is_root() && admin.exists() {
-        return Ok((Some(read_key(admin)?), ADMIN_KEY.to_owned()));
+        return Ok((Some(read_key(&admin)?), admin.display().to_string()));
     }
     Ok((None, String::new()))
 }

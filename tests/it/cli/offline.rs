@@ -58,9 +58,13 @@ fn configuration_is_checked_to_the_column() {
         .stderr(contains("bad.toml:2:1: unknown field `lisen`"));
 }
 
+/// A configuration of an appliance that does not run.
+const NOWHERE: &str =
+    "[http]\nlisten = \"127.0.0.1:9\"\n[docker]\nsocket = \"/nonexistent.sock\"\n";
+
 #[test]
 fn doctor_says_how_to_mend_what_is_wrong() {
-    let dir = folder(&[("acquit.toml", "[docker]\nsocket = \"/nonexistent.sock\"\n")]);
+    let dir = folder(&[("acquit.toml", NOWHERE)]);
     let mut command = bare();
     command
         .args([
