@@ -94,7 +94,7 @@ impl Default for Storage {
         Self {
             data_dir: PathBuf::from("/var/lib/acquit"),
             reserve_mb: 2048,
-            cache_mb: 128,
+            cache_mb: 256,
         }
     }
 }
