@@ -319,7 +319,7 @@ impl Resident {
         let live = self.current.lock().await.clone();
         let Some(live) = live else { return Ok(None) };
         let state = self.sandbox.inspect(&live.container).await?;
-        let Some(reason) = death(state.as_ref()) else {
+        let Some(reason) = ContainerState::death(state.as_ref()) else {
             return Ok(None);
         };
         self.retire_live(&live);
@@ -329,7 +329,7 @@ impl Resident {
     /// Says how a container ended, for the reason of a failure.
     pub async fn autopsy(&self, live: &Live) -> String {
         match self.sandbox.inspect(&live.container).await {
-            Ok(state) => death(state.as_ref())
+            Ok(state) => ContainerState::death(state.as_ref())
                 .unwrap_or_else(|| "the connection to the container was lost".to_owned()),
             Err(error) => error.to_string(),
         }
@@ -448,7 +448,8 @@ impl Resident {
 
     async fn still_alive(&self, container: &str) -> Result<(), ResidentError> {
         let state = self.sandbox.inspect(container).await?;
-        death(state.as_ref()).map_or(Ok(()), |reason| Err(ResidentError::Died { reason }))
+        ContainerState::death(state.as_ref())
+            .map_or(Ok(()), |reason| Err(ResidentError::Died { reason }))
     }
 
     /// Has the container removed. Nobody waits for that: a scan's answer least of all.
@@ -468,19 +469,6 @@ impl Resident {
             }
             led.remove(&live.generation);
         });
-    }
-}
-
-/// Says how a container ended, or nothing if it runs.
-fn death(state: Option<&ContainerState>) -> Option<String> {
-    match state {
-        Some(state) if state.running => None,
-        Some(state) if state.oom_killed => Some("the container ran out of memory".to_owned()),
-        Some(state) => match state.exit_code {
-            Some(code) => Some(format!("the container ended with exit code {code}")),
-            None => Some("the container ended".to_owned()),
-        },
-        None => Some("the container is gone".to_owned()),
     }
 }
 

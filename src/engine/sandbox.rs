@@ -199,6 +199,21 @@ pub struct ContainerState {
     pub current: bool,
 }
 
+impl ContainerState {
+    /// Says how a container ended, or nothing if it runs.
+    pub fn death(state: Option<&Self>) -> Option<String> {
+        match state {
+            Some(state) if state.running => None,
+            Some(state) if state.oom_killed => Some("the container ran out of memory".to_owned()),
+            Some(state) => match state.exit_code {
+                Some(code) => Some(format!("the container ended with exit code {code}")),
+                None => Some("the container ended".to_owned()),
+            },
+            None => Some("the container is gone".to_owned()),
+        }
+    }
+}
+
 /// An engine's image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageState {

@@ -17,8 +17,8 @@ use super::judge::{Ended, environment, judge};
 use super::{Job, UpdateError, given_up};
 use crate::engine::ask::transcript;
 use crate::engine::runner::{Exec, Finished, Session, SessionLost};
-use crate::engine::sandbox::StartUpdate;
 use crate::engine::sandbox::policy::update::{CACHE_DIR, CANDIDATE_DIR};
+use crate::engine::sandbox::{ContainerState, StartUpdate};
 
 /// How often the disk, and a container that has not called, are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -260,14 +260,6 @@ impl Job {
             .sandbox
             .inspect(&started.container)
             .await?;
-        Ok(match state {
-            Some(state) if state.running => None,
-            Some(state) if state.oom_killed => Some("the container ran out of memory".to_owned()),
-            Some(state) => match state.exit_code {
-                Some(code) => Some(format!("the container ended with exit code {code}")),
-                None => Some("the container ended".to_owned()),
-            },
-            None => Some("the container is gone".to_owned()),
-        })
+        Ok(ContainerState::death(state.as_ref()))
     }
 }
