@@ -1,6 +1,7 @@
 //! Opens what looks after signatures: the first set of each engine, its canary, its worker.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,7 @@ impl Night {
             self.orders.insert(id, None);
             return Ok(());
         }
+        remove_unpacked(&parts.config.storage.updates_dir(&id));
         let (canary, port) = canary(parts, shared).context("its canary")?;
         self.ports.push(port);
         let updater = updater(parts, shared).context("its updater")?;
@@ -177,6 +179,20 @@ fn updater(parts: &Parts, shared: &Shared<'_>) -> anyhow::Result<Option<Updater>
     Ok(Some(updater))
 }
 
+/// Removes bundles that were unpacked when the daemon was killed.
+fn remove_unpacked(updates: &Path) {
+    let entries = std::fs::read_dir(updates).into_iter().flatten().flatten();
+    let unpacked = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with("import-")
+    });
+    for entry in unpacked {
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            warn!(%error, "Cannot remove {}", entry.path().display());
+        }
+    }
+}
+
 /// Reads an engine's schedule; a bad one is told of, and then it is updated by hand only.
 fn schedule(parts: &Parts, id: &EngineId) -> Option<Schedule> {
     let (schedule, timezone) = parts.config.updates.schedule_of(id)?;
@@ -269,4 +285,23 @@ fn plant(change: &mut Change<'_>, sets: &Sets, kept: signatures::Kept) -> Result
         held: false,
     };
     change.put(&SIGNATURE_SETS, &engine, &row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unpacked_bundles_of_a_killed_daemon_go_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["import-00ff/a", "0123456789abcdef/b"] {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        remove_unpacked(dir.path());
+        assert!(!dir.path().join("import-00ff").exists());
+        assert!(dir.path().join("0123456789abcdef/b").exists());
+        remove_unpacked(&dir.path().join("missing"));
+    }
 }
