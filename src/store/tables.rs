@@ -118,8 +118,8 @@ pub const RESCANS: Table<u64, Rescan> = Table::new(18);
 /// Blobs that every new signature set must be silent on, and since when they are marked so.
 pub const REFERENCES: Table<Sha256, Timestamp> = Table::new(19);
 
-/// How often opening the files again is tried again.
-const REOPENINGS: usize = 20;
+/// How often opening the files is tried again.
+const REOPENINGS: usize = 100;
 /// A file system with fewer free blocks is full to a database.
 const FULL_BLOCKS: u64 = 256;
 
@@ -146,7 +146,7 @@ pub(super) struct Database {
 
 impl Database {
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        let opened = open_files(dir, cache_bytes)?;
+        let opened = open_patiently(dir, cache_bytes)?;
         Ok(Self {
             dir: dir.to_owned(),
             cache_bytes,
@@ -158,16 +158,7 @@ impl Database {
     pub fn reopen(&self) -> Result<(), StoreError> {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         *opened = None;
-        let mut files = open_files(&self.dir, self.cache_bytes);
-        for _ in 0..REOPENINGS {
-            if files.is_ok() {
-                break;
-            }
-            // sled's own threads let go of its lock a moment after the last handle went.
-            std::thread::sleep(Duration::from_millis(10));
-            files = open_files(&self.dir, self.cache_bytes);
-        }
-        *opened = Some(files?);
+        *opened = Some(open_patiently(&self.dir, self.cache_bytes)?);
         Ok(())
     }
 
@@ -279,6 +270,20 @@ impl Database {
             None => Err(failed(&"it could not be reopened")),
         }
     }
+}
+
+/// Opens the files, which sled's own threads let go of a moment after the last handle went.
+fn open_patiently(dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
+    for _ in 0..REOPENINGS {
+        match open_files(dir, cache_bytes) {
+            // sled has no other way to tell this from an error that stays.
+            Err(StoreError::Failed { reason }) if reason.contains("acquire lock") => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
+    }
+    open_files(dir, cache_bytes)
 }
 
 fn open_files(dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -47,7 +48,18 @@ impl Mirror {
     pub fn put(&self, path: &str, bytes: &[u8]) {
         let file = self.root(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, bytes).unwrap();
+        let before = fs::metadata(&file).and_then(|old| old.modified());
+        fs::write(&file, bytes).unwrap();
+        if let Ok(before) = before {
+            // Dates of HTTP have whole seconds: what is new must be so by its date too.
+            let now = SystemTime::now().max(before) + Duration::from_secs(2);
+            fs::File::options()
+                .write(true)
+                .open(file)
+                .unwrap()
+                .set_modified(now)
+                .unwrap();
+        }
     }
 
     /// Serves nothing at a path from now on.
