@@ -25,12 +25,11 @@ use crate::engine::updater::{self, Updater};
 use crate::engine::{signatures, staging};
 use crate::flow::board::Board;
 use crate::flow::gate::Gate;
-use crate::model::{EngineId, SetSource, SetState, SignatureSet, SignatureSetId, SignatureStatus};
+use crate::model::{EngineId, SetSource, SignatureSetId, SignatureStatus};
 use crate::nightly::canary::Canary;
 use crate::nightly::desk::{Desk, Order};
 use crate::nightly::sets::Sets;
 use crate::nightly::worker::{Closing, Worker};
-use crate::store::{Change, SETS, SIGNATURE_SETS, SignatureSetRow, StoreError};
 use crate::system::now;
 
 /// Orders that may wait for a worker; one at a time, because the next would be refused anyway.
@@ -237,54 +236,9 @@ pub async fn set_in_service(
     let id = kept.id.clone();
     parts
         .store
-        .write(move |change| plant(change, &sets, kept))
+        .write(move |change| sets.plant(change, kept, now()))
         .await?;
     Ok(Some(id))
-}
-
-/// Writes down that the set of the build context is in service.
-fn plant(change: &mut Change<'_>, sets: &Sets, kept: signatures::Kept) -> Result<(), StoreError> {
-    let (engine, at) = (sets.engine.clone(), now());
-    let key = (engine.clone(), kept.id.clone());
-    let before = change.get(&SIGNATURE_SETS, &engine)?;
-    if before.as_ref().is_some_and(|row| row.id == kept.id) && change.get(&SETS, &key)?.is_some() {
-        return Ok(());
-    }
-    if let Some(before) = before.filter(|row| row.id != kept.id) {
-        let key = (engine.clone(), before.id);
-        if let Some(mut old) = change.get(&SETS, &key)? {
-            old.state = SetState::Retired;
-            old.state_at = at;
-            change.put(&SETS, &key, &old)?;
-        }
-    }
-    let set = SignatureSet {
-        engine: engine.clone(),
-        id: kept.id.clone(),
-        state: SetState::Active,
-        state_at: at,
-        created_at: at,
-        source: SetSource::Seed,
-        digest: kept.digest,
-        files: kept.files,
-        size_bytes: kept.size_bytes,
-        own_bytes: kept.own_bytes,
-        parent: None,
-        versions: None,
-        canary: None,
-        reason: None,
-        left_out: Vec::new(),
-        on_disk: true,
-    };
-    change.put(&SETS, &key, &set)?;
-    let row = SignatureSetRow {
-        id: kept.id,
-        created_at: at,
-        source: SetSource::Seed.as_str().to_owned(),
-        previous: None,
-        held: false,
-    };
-    change.put(&SIGNATURE_SETS, &engine, &row)
 }
 
 #[cfg(test)]

@@ -72,8 +72,7 @@ impl Sets {
 
     /// Returns where all sets of the engine are.
     pub fn root(&self) -> PathBuf {
-        let signatures = self.storage.data_dir.join("signatures");
-        signatures.join(self.engine.as_str())
+        self.storage.sets_dir(&self.engine)
     }
 
     /// Writes a new set down as a candidate; one that was here before becomes one again.
@@ -81,10 +80,55 @@ impl Sets {
     /// # Errors
     /// If the store fails.
     pub async fn arrive(&self, arrival: Arrival) -> Result<(), StoreError> {
-        let set = SignatureSet {
+        let set = self.set(arrival, SetState::Candidate);
+        let key = (set.engine.clone(), set.id.clone());
+        self.store
+            .write(move |change| change.put(&SETS, &key, &set))
+            .await
+    }
+
+    /// Writes down, within a change, that the set of the build context is in service.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn plant(
+        &self,
+        change: &mut Change<'_>,
+        kept: Kept,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = (self.engine.clone(), kept.id.clone());
+        let before = change.get(&SIGNATURE_SETS, &self.engine)?;
+        let stays = before.as_ref().is_some_and(|row| row.id == kept.id);
+        if stays && change.get(&SETS, &key)?.is_some() {
+            return Ok(());
+        }
+        if let Some(before) = before.filter(|_| !stays) {
+            self.retire(change, &before.id, at)?;
+        }
+        let arrival = Arrival {
+            kept,
+            source: SetSource::Seed,
+            parent: None,
+            left_out: Vec::new(),
+            at,
+        };
+        change.put(&SETS, &key, &self.set(arrival, SetState::Active))?;
+        let row = SignatureSetRow {
+            id: key.1,
+            created_at: at,
+            source: SetSource::Seed.as_str().to_owned(),
+            previous: None,
+            held: false,
+        };
+        change.put(&SIGNATURE_SETS, &self.engine, &row)
+    }
+
+    fn set(&self, arrival: Arrival, state: SetState) -> SignatureSet {
+        SignatureSet {
             engine: self.engine.clone(),
             id: arrival.kept.id,
-            state: SetState::Candidate,
+            state,
             state_at: arrival.at,
             created_at: arrival.at,
             source: arrival.source,
@@ -98,11 +142,19 @@ impl Sets {
             reason: None,
             left_out: arrival.left_out,
             on_disk: true,
-        };
-        let key = (set.engine.clone(), set.id.clone());
-        self.store
-            .write(move |change| change.put(&SETS, &key, &set))
-            .await
+        }
+    }
+
+    fn retire(
+        &self,
+        change: &mut Change<'_>,
+        id: &SignatureSetId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.change(change, id, |set| {
+            set.state = SetState::Retired;
+            set.state_at = at;
+        })
     }
 
     /// Writes down that the canary refused a candidate, with the evidence.
@@ -170,10 +222,7 @@ impl Sets {
         let old = change.get(&SIGNATURE_SETS, &self.engine)?;
         let back = kind == EventKind::SignaturesRolledBack;
         if let Some(old) = old.as_ref().filter(|old| old.id != *id) {
-            self.change(change, &old.id, |set| {
-                set.state = SetState::Retired;
-                set.state_at = now;
-            })?;
+            self.retire(change, &old.id, now)?;
         }
         let mut source = SetSource::Seed;
         self.change(change, id, |set| {

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::flow::events::raise;
 use crate::flow::raw::RawOutput;
 use crate::model::{
-    EventKind, RawOutputId, SignatureSetId, Timestamp, Trigger, Update, UpdateOutcome, UpdatePhase,
+    EventKind, RawOutputId, Timestamp, Trigger, Update, UpdateOutcome, UpdatePhase,
 };
 use crate::store::{CLOCKS, Change, ClockRow, StoreError, UPDATES, engine_prefix};
 
@@ -130,11 +130,7 @@ impl Updates {
         self.sets.store.write(finish).await
     }
 
-    /// Writes down how an update ended, within a change.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub fn finish(
+    fn finish(
         &self,
         change: &mut Change<'_>,
         mut update: Update,
@@ -183,16 +179,15 @@ impl Updates {
         Ok(())
     }
 
-    /// Ends an update that a crash cut off; returns whether there was one.
+    /// Ends an update that a crash cut off.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn recover(&self, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn recover(&self, now: Timestamp) -> Result<(), StoreError> {
         let prefix = engine_prefix(&self.sets.engine);
         let page = self.sets.store.list(&UPDATES, (&prefix, None), 10_000)?;
         let open = page.rows.into_iter().map(|(_, update)| update);
         let open: Vec<_> = open.filter(|update| update.ended_at.is_none()).collect();
-        let found = !open.is_empty();
         let active = self.sets.active()?.map(|row| row.id);
         for update in open {
             let serves = update.signature_set.is_some() && update.signature_set == active;
@@ -205,15 +200,6 @@ impl Updates {
             };
             self.end(update, end, now).await?;
         }
-        Ok(found)
-    }
-}
-
-/// Returns an update as it stands in another phase.
-pub fn in_phase(update: &Update, phase: UpdatePhase, set: &SignatureSetId) -> Update {
-    Update {
-        phase,
-        signature_set: Some(set.clone()),
-        ..update.clone()
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::{Material, Worker};
 use crate::engine::signatures::{self, Kept};
 use crate::model::{LeftOut, SetSource, SignatureSetId, Update, UpdateOutcome, UpdatePhase};
 use crate::nightly::sets::Arrival;
-use crate::nightly::update::{End, in_phase};
+use crate::nightly::update::End;
 use crate::store::StoreError;
 use crate::system::now;
 
@@ -175,7 +175,8 @@ impl Worker {
         phase: UpdatePhase,
         set: &SignatureSetId,
     ) -> Result<(), StoreError> {
-        *update = in_phase(update, phase, set);
+        update.phase = phase;
+        update.signature_set = Some(set.clone());
         self.updates().keep(update).await?;
         self.show(Some(update)).await;
         Ok(())
