@@ -3,6 +3,7 @@
 //! `config/acquit.toml` spells out every default; a test holds the two together.
 //! Secrets are never in it: the keys are in the store, as hashes.
 
+mod collections;
 mod schedule;
 mod updates;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+pub use collections::{Collections, Disputes, Login, Mail, MailSecurity, Notifications};
 pub use schedule::Schedule;
 pub use updates::{EngineUpdates, Source, Updates};
 
@@ -32,6 +34,16 @@ pub struct Config {
     pub engines: Engines,
     /// How signatures are kept new.
     pub updates: Updates,
+    /// What is kept of collections.
+    pub collections: Collections,
+    /// By which server mail leaves.
+    pub mail: Mail,
+    /// What the channels of notifications may do.
+    pub notifications: Notifications,
+    /// How vendors are told of false positives.
+    pub disputes: Disputes,
+    /// How people sign in.
+    pub login: Login,
     /// Docker and the privileges around it.
     pub docker: Docker,
 }

@@ -5,6 +5,7 @@
 //! over where they are still what would be made today, and removed where not.
 
 pub mod fleet;
+pub mod monitor;
 pub mod night;
 
 use std::os::unix::net::UnixStream;
@@ -22,6 +23,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::engine::sandbox::Sandbox;
+use crate::flow::collection::Collections;
 use crate::flow::ingest::Ingest;
 use crate::flow::queue::Lanes;
 use crate::http::{self, Api};
@@ -32,6 +34,7 @@ use crate::store::Store;
 use crate::system;
 
 use fleet::Fleet;
+use monitor::Monitor;
 
 /// How long running work may take to end after the daemon was told to.
 const GRACE: Duration = Duration::from_secs(20);
@@ -141,6 +144,13 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
         engines: engines.clone(),
         metrics: metrics.clone(),
     });
+    let collections = Collections::new(store.clone(), ingest.clone(), Arc::clone(&config));
+    let monitor = Monitor {
+        config: Arc::clone(&config),
+        store: store.clone(),
+        collections: collections.clone(),
+        metrics: metrics.clone(),
+    };
     let (control, orders) = mpsc::channel(16);
     let listener = TcpListener::bind(config.http.listen)
         .await
@@ -149,6 +159,7 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
         config,
         store,
         ingest,
+        collections,
         metrics,
         engines,
         control,
@@ -158,6 +169,7 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
     stages.watch_licenses(api.store.clone(), api.engines.clone());
     stages.http(api, listener);
     stages.rescan(rescanner);
+    monitor.run(&mut stages.tasks, &stages.shutdown);
     stages.obey(orders, rescans, &fleet);
     fleet.run(&mut stages.tasks, &stages.shutdown);
     stages.watch_broker(broker);

@@ -1,13 +1,20 @@
-//! The way of a file: taken in, queued, scanned, recorded.
+//! The way of a file: taken in, queued, scanned, recorded, compared, told to those it concerns.
 
 pub mod analysis;
 pub mod board;
+pub mod collection;
+pub mod dispute;
 pub mod events;
+pub mod facts;
 pub mod gate;
+pub mod incident;
 pub mod ingest;
 pub mod keeper;
 pub mod leftovers;
+pub mod notify;
+pub mod policy;
 pub mod queue;
 pub mod raw;
 pub mod scan;
+pub mod standing;
 pub mod timeline;

@@ -9,10 +9,12 @@
 //! Nothing here reaches Docker: what needs it is sent to the flow as a
 //! [`Control`].
 
+mod access;
 mod analyses;
 mod auth;
 mod bundles;
 mod connection;
+mod disputes;
 mod download;
 mod engines;
 mod envelope;
@@ -21,9 +23,15 @@ mod events;
 mod files;
 mod guard;
 mod health;
+mod incidents;
 mod keys;
+mod ledger;
 mod limit;
+mod monitor;
+mod notices;
 mod openapi;
+mod partner;
+mod people;
 mod references;
 mod rescans;
 mod results;
@@ -51,6 +59,7 @@ pub use crate::model::Control;
 pub use auth::import_keys;
 
 use crate::config::Config;
+use crate::flow::collection::Collections;
 use crate::flow::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::model::{AnalysisId, EngineTable, Timestamp};
@@ -72,6 +81,8 @@ pub struct Api {
     pub store: Store,
     /// The way in for files.
     pub ingest: Ingest,
+    /// Publishers' collections.
+    pub collections: Collections,
     /// Every series.
     pub metrics: Metrics,
     /// How the engines fare.
@@ -127,8 +138,9 @@ fn routes(api: Api, shutdown: CancellationToken) -> Router {
         keys: tokio::sync::Mutex::default(),
         shutdown,
     });
-    let admin = admin_routes().route_layer(from_fn(auth::admin_only));
-    let keyed = key_routes().merge(admin);
+    let areas = access::AREAS.iter().map(|area| (area.routes)());
+    let keyed = key_routes().merge(admin_routes());
+    let keyed = areas.fold(keyed, Router::merge);
     let keyed = keyed.route_layer(from_fn_with_state(Arc::clone(&app), auth::authenticate));
     Router::new()
         .nest("/api/v3", keyed.merge(ticket_routes()).merge(page_routes()))
@@ -146,7 +158,7 @@ fn routes(api: Api, shutdown: CancellationToken) -> Router {
         .with_state(app)
 }
 
-/// Routes for any key.
+/// Routes of files, engines and signatures; [`access`] says who may use them.
 fn key_routes() -> Router<Arc<App>> {
     Router::new()
         .route("/files", post(files::submit))
@@ -176,7 +188,7 @@ fn key_routes() -> Router<Arc<App>> {
         .merge(signature_routes())
 }
 
-/// Routes that show how signatures come and go, for any key.
+/// Routes that show how signatures come and go.
 fn signature_routes() -> Router<Arc<App>> {
     let engine = Router::new()
         .route("/signature_sets", get(signatures::list))
@@ -195,7 +207,7 @@ fn signature_routes() -> Router<Arc<App>> {
         .route("/files/{id}/timeline", get(timeline::list))
 }
 
-/// Routes for admin keys only.
+/// Routes that change engines, signatures and keys.
 fn admin_routes() -> Router<Arc<App>> {
     Router::new()
         .route("/acquit/engines/{id}/restart", post(engines::restart))

@@ -9,6 +9,7 @@ mod blobs;
 mod commit;
 mod keys;
 mod layout;
+mod ledger;
 mod queries;
 mod rows;
 mod seen;
@@ -20,16 +21,22 @@ use std::sync::Arc;
 
 pub use blobs::{Blobs, Incoming, IncomingError};
 pub use commit::Change;
-pub use keys::{RowKey, engine_prefix};
-pub use queries::Page;
+pub use keys::{
+    Depth, RowKey, blob_items_prefix, engine_prefix, folder_prefix, party_prefix, tag_prefix,
+};
+pub use ledger::{Ledger, LedgerError};
+pub use queries::{Page, Read};
 pub use rows::{
-    BlobRow, ClockRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow,
-    TimelineRow,
+    BlobRow, ClockRow, HoldRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow,
+    TimelineRow, TreeActRow,
 };
 pub use seen::{Answered, Pair, SeenRow, word};
 pub use tables::{
-    ANALYSES, BLOBS, CLOCKS, EVENTS, JOBS, KEYS, MD5S, META, PROOFS, RAW_OUTPUTS, REFERENCES,
-    RESCANS, RESULTS, SEEN, SETS, SHA1S, SIGNATURE_SETS, TICKETS, TIMELINE, Table, UPDATES,
+    ANALYSES, BLOB_ITEMS, BLOBS, CLOCKS, COMMENTS, DELIVERIES, DISPUTES, EVENTS, FACTS,
+    FILE_REQUESTS, GRANTS, HOLDERS, INCIDENT_INDEX, INCIDENT_OF, INCIDENTS, ITEMS, JOBS, KEYS,
+    MD5S, META, OUTBOX, PROOFS, PUBLISHER_EVENTS, PUBLISHERS, RAW_OUTPUTS, REFERENCES, RESCANS,
+    RESULTS, SEEN, SETS, SHA1S, SIGNATURE_SETS, STANDINGS, STATISTICS, SUBSCRIPTIONS, TAGGED,
+    THREADS, TICKETS, TIMELINE, TRASH, TREE_ACTS, Table, UNROUTED, UPDATES, USAGE, USERS, VENDORS,
 };
 
 use commit::Writer;
@@ -80,6 +87,7 @@ pub struct Store {
     database: Arc<Database>,
     writer: Arc<Writer>,
     blobs: Blobs,
+    ledger: Ledger,
 }
 
 impl Store {
@@ -91,10 +99,12 @@ impl Store {
         let blobs = Blobs::open(data_dir).map_err(|error| failed(&error))?;
         let database = Arc::new(Database::open(&data_dir.join("db"), cache_bytes)?);
         let writer = Arc::new(Writer::start(Arc::clone(&database), data_dir)?);
+        let ledger = Ledger::open(&data_dir.join("ledger")).map_err(|error| failed(&error))?;
         Ok(Self {
             database,
             writer,
             blobs,
+            ledger,
         })
     }
 
@@ -111,6 +121,11 @@ impl Store {
         F: FnOnce(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.writer.write(change).await
+    }
+
+    /// Returns the ledger: what is written there is written before it is done.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Returns the content-addressed files.

@@ -20,6 +20,7 @@ use crate::store::{
 use super::board::Board;
 use super::queue::{Lanes, Leased};
 use super::raw::RawOutput;
+use super::standing;
 use super::timeline::{self, Look};
 use crate::engine::ask::Run;
 use crate::metrics::Metrics;
@@ -366,5 +367,6 @@ fn close_if_complete(
     blob.open.retain(|number| *number != analysis.id.number);
     let last = blob.last_analysis.filter(|last| *last > analysis.id);
     blob.last_analysis = Some(last.unwrap_or(analysis.id));
-    change.put(&BLOBS, &sha256, &blob)
+    change.put(&BLOBS, &sha256, &blob)?;
+    standing::compare(change, analysis, now)
 }

@@ -1,7 +1,7 @@
 //! What happened, written down in the change that made it happen.
 
-use crate::model::{EngineId, Event, EventKind, Timestamp};
-use crate::store::{Change, EVENTS, StoreError};
+use crate::model::{About, EngineId, Event, EventKind, Timestamp};
+use crate::store::{Change, EVENTS, PUBLISHER_EVENTS, StoreError, UNROUTED};
 
 /// An event that has no number yet.
 #[derive(Clone, Debug)]
@@ -16,6 +16,22 @@ pub struct Draft {
     pub text: String,
     /// The same for programs.
     pub details: serde_json::Value,
+    /// Whom and what it concerns.
+    pub about: About,
+}
+
+impl Draft {
+    /// Makes an event of a kind that concerns somebody's files.
+    pub fn about(at: Timestamp, kind: EventKind, about: About, text: String) -> Self {
+        Self {
+            at,
+            kind,
+            engine: None,
+            text,
+            details: serde_json::Value::Null,
+            about,
+        }
+    }
 }
 
 /// Writes an event within a change; returns it with its number.
@@ -34,6 +50,7 @@ pub fn raise(change: &mut Change<'_>, draft: Draft) -> Result<Event, StoreError>
         engine,
         text,
         details,
+        about,
     } = draft;
     let event = Event {
         number,
@@ -42,6 +59,7 @@ pub fn raise(change: &mut Change<'_>, draft: Draft) -> Result<Event, StoreError>
         engine,
         text,
         details,
+        about,
     };
     match kind {
         EventKind::UpdateFailed | EventKind::CandidateRejected | EventKind::LicenseExpiring => {
@@ -50,5 +68,10 @@ pub fn raise(change: &mut Change<'_>, draft: Draft) -> Result<Event, StoreError>
         _ => tracing::info!(event.name = kind.as_str(), "{}", event.text),
     }
     change.put(&EVENTS, &number, &event)?;
+    if let Some(publisher) = &event.about.publisher {
+        change.put(&PUBLISHER_EVENTS, &(publisher.clone(), number), &())?;
+    }
+    // Who is told of it is decided from here: a crash in between loses nothing.
+    change.put(&UNROUTED, &number, &())?;
     Ok(event)
 }

@@ -1,6 +1,7 @@
 //! Takes files in: bytes become a blob, a blob gets an analysis.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use tokio::sync::watch;
 
@@ -71,6 +72,17 @@ pub struct Plan {
     pub engines: BTreeMap<EngineId, EngineVersions>,
 }
 
+/// A file that was taken in.
+#[derive(Debug)]
+pub struct Accepted<T> {
+    /// Its analysis.
+    pub analysis: Analysis,
+    /// The blob.
+    pub blob: BlobRow,
+    /// What came of placing it.
+    pub placed: T,
+}
+
 /// The way in; clones share it.
 #[derive(Clone, Debug)]
 pub struct Ingest {
@@ -123,6 +135,28 @@ impl Ingest {
         incoming: Incoming,
         submission: Submission,
     ) -> Result<(Analysis, BlobRow), IngestError> {
+        let nothing = |_: &mut Change<'_>, _: &BlobRow| Ok(Ok::<_, Infallible>(()));
+        let accepted = self.accept_into(incoming, submission, nothing).await?;
+        let Ok(Accepted { analysis, blob, .. }) = accepted;
+        Ok((analysis, blob))
+    }
+
+    /// As [`Self::accept`], and in the same change puts the blob where `place` says, before its
+    /// analysis is opened. If `place` refuses, nothing is written.
+    ///
+    /// # Errors
+    /// If anything of it failed; then nothing is acknowledged.
+    pub async fn accept_into<T, E, F>(
+        &self,
+        incoming: Incoming,
+        submission: Submission,
+        place: F,
+    ) -> Result<Result<Accepted<T>, E>, IngestError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: FnOnce(&mut Change<'_>, &BlobRow) -> Result<Result<T, E>, StoreError> + Send + 'static,
+    {
         let order = self.order(&submission)?;
         let stored = incoming.finish().await?;
         let name = submission.name.as_deref().map(bounded_name);
@@ -143,16 +177,24 @@ impl Ingest {
             extension: name.as_deref().and_then(extension),
             ..order
         };
-        let submit = move |lanes: &Lanes, change: &mut Change<'_>| {
-            let row = submit(change, fresh, name, order.now)?;
-            Ok((analysis::open(change, lanes, &order)?, row))
-        };
         let lanes = self.lanes.clone();
-        let ((analysis, keys), _) = self
-            .store
-            .write(move |change| submit(&lanes, change))
-            .await?;
-        self.finish(analysis, &keys)
+        let submit = move |change: &mut Change<'_>| {
+            let row = submit(change, fresh, name, order.now)?;
+            match place(change, &row)? {
+                Ok(placed) => Ok(Ok((analysis::open(change, &lanes, &order)?, placed))),
+                Err(refusal) => Ok(Err(refusal)),
+            }
+        };
+        let ((analysis, keys), placed) = match self.store.write(submit).await? {
+            Ok(accepted) => accepted,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let (analysis, blob) = self.finish(analysis, &keys)?;
+        Ok(Ok(Accepted {
+            analysis,
+            blob,
+            placed,
+        }))
     }
 
     /// Opens a new analysis of a blob that is here already; nothing if it is not.

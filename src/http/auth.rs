@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -17,8 +16,8 @@ use subtle::ConstantTimeEq;
 use tracing::{info, warn};
 
 use super::error::ApiError;
-use super::{App, now};
-use crate::model::{ApiKey, KeyId, KeyRole, Sha256, Timestamp};
+use super::{App, access, now};
+use crate::model::{ApiKey, KeyId, KeyRole, PublisherId, Seat, Sha256, Timestamp, VendorId};
 use crate::store::{KEYS, KeyRow, Store};
 
 /// Most files read from `keys.d`.
@@ -31,7 +30,75 @@ pub struct Caller(pub KeyRow);
 impl Caller {
     /// Tells whether the key may do everything.
     pub fn is_admin(&self) -> bool {
-        self.0.role == KeyRole::Admin
+        self.role() == KeyRole::Admin
+    }
+
+    /// Returns what the key may do.
+    pub const fn role(&self) -> KeyRole {
+        self.0.seat.role
+    }
+
+    /// Returns who acts, for events and the ledger: the user, or the key.
+    pub fn actor(&self) -> String {
+        match &self.0.user {
+            Some(user) => user.to_string(),
+            None => self.0.id.to_string(),
+        }
+    }
+
+    /// Returns whose collection a request is about that names none, or names one by `named`.
+    ///
+    /// # Errors
+    /// If the caller has no collection and named none, or named one it may not see.
+    pub fn publisher(&self, named: Option<&str>) -> Result<PublisherId, ApiError> {
+        let own = self.0.seat.publisher.clone();
+        let Some(named) = named.filter(|named| !named.is_empty()) else {
+            return own.ok_or_else(|| {
+                ApiError::bad_request(
+                    "this key belongs to no publisher: name one as owner=<publisher>",
+                )
+            });
+        };
+        let publisher = named.parse::<PublisherId>();
+        let publisher = publisher.map_err(|e| ApiError::invalid_argument(e.to_string()))?;
+        if self.may_see(&publisher) {
+            Ok(publisher)
+        } else {
+            Err(ApiError::not_found(format!(
+                "publisher {named:?} not found"
+            )))
+        }
+    }
+
+    /// Tells whether the caller may look at a publisher's collection.
+    pub fn may_see(&self, publisher: &PublisherId) -> bool {
+        let Seat {
+            role,
+            publisher: own,
+            ..
+        } = &self.0.seat;
+        match role {
+            KeyRole::Admin => true,
+            KeyRole::Viewer => own.as_ref().is_none_or(|own| own == publisher),
+            KeyRole::Publisher => own.as_ref() == Some(publisher),
+            KeyRole::Vendor => false,
+        }
+    }
+
+    /// Tells whether the caller may change a publisher's collection, and have its bytes.
+    pub fn may_change(&self, publisher: &PublisherId) -> bool {
+        matches!(self.role(), KeyRole::Admin | KeyRole::Publisher) && self.may_see(publisher)
+    }
+
+    /// Returns the vendor a vendor's key is of.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn vendor(&self) -> Result<&VendorId, ApiError> {
+        let vendor = self.0.seat.vendor.as_ref();
+        vendor
+            .filter(|_| self.role() == KeyRole::Vendor)
+            .ok_or_else(|| ApiError::forbidden("only a vendor's key may do this"))
     }
 }
 
@@ -43,21 +110,10 @@ pub async fn authenticate(
 ) -> Result<Response, ApiError> {
     let row = identify(&app.api.store, request.headers())?;
     admit(&app, &row.id)?;
-    request.extensions_mut().insert(Caller(row));
+    let caller = Caller(row);
+    access::check(&caller, &request)?;
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
-}
-
-/// Lets only administrators pass; runs after [`authenticate`].
-pub async fn admin_only(
-    Extension(caller): Extension<Caller>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    if caller.is_admin() {
-        Ok(next.run(request).await)
-    } else {
-        Err(ApiError::forbidden("only an admin key may do this"))
-    }
 }
 
 /// Counts a request of a key.
@@ -168,9 +224,12 @@ fn key_row(text: &str, now: Timestamp) -> Option<KeyRow> {
         id: KeyId(id.to_owned()),
         digest: digest.parse().ok()?,
         name: words.next().unwrap_or("admin").trim().to_owned(),
-        role: KeyRole::Admin,
+        seat: Seat::ADMIN,
         created_at: now,
         revoked_at: None,
+        expires_at: None,
+        last_used_at: None,
+        user: None,
     })
 }
 
@@ -180,14 +239,8 @@ mod tests {
 
     fn stored(role: KeyRole) -> (ApiKey, KeyRow) {
         let key = ApiKey::new([7; 32]);
-        let row = KeyRow {
-            id: key.id(),
-            digest: key.digest(),
-            name: "k".to_owned(),
-            role,
-            created_at: Timestamp::from_millis(1),
-            revoked_at: None,
-        };
+        let at = Timestamp::from_millis(1);
+        let row = KeyRow::new(&key, "k".to_owned(), Seat::of(role), at);
         (key, row)
     }
 
@@ -208,6 +261,9 @@ mod tests {
         let value = format!("bearer {}", key.reveal());
         headers.insert(header::AUTHORIZATION, value.parse().unwrap());
         let known = identify(&store, &headers).unwrap();
-        assert_eq!((known.role, &*known.name), (KeyRole::Admin, "the first"));
+        assert_eq!(
+            (known.seat.role, &*known.name),
+            (KeyRole::Admin, "the first")
+        );
     }
 }

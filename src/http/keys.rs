@@ -12,7 +12,7 @@ use super::engines::parse_body;
 use super::envelope::{Answer, Base, Collection, Links, Object, PageQuery, Paging};
 use super::error::{ApiError, ErrorBody};
 use super::{App, now, random};
-use crate::model::{ApiKey, KeyId, KeyRole};
+use crate::model::{ApiKey, KeyId, KeyRole, Seat};
 use crate::store::{Change, KEYS, KeyRow, Store, StoreError};
 
 /// Longest name of a key, in characters.
@@ -96,14 +96,7 @@ pub async fn create(
     }
     let role = parse_role(order.role.as_deref().unwrap_or("publisher"))?;
     let key = ApiKey::new(random()?);
-    let row = KeyRow {
-        id: key.id(),
-        digest: key.digest(),
-        name,
-        role,
-        created_at: now(),
-        revoked_at: None,
-    };
+    let row = KeyRow::new(&key, name, Seat::of(role), now());
     let _alone = app.keys.lock().await;
     insert(&app.api.store, row.clone()).await?;
     let data = object(row, Some(&key), &base);
@@ -177,7 +170,7 @@ fn live_admins(store: &Store) -> Result<usize, ApiError> {
 }
 
 fn is_live_admin(row: &KeyRow) -> bool {
-    row.role == KeyRole::Admin && row.revoked_at.is_none()
+    row.seat.role == KeyRole::Admin && row.revoked_at.is_none()
 }
 
 fn parse_role(text: &str) -> Result<KeyRole, ApiError> {
@@ -190,14 +183,6 @@ fn parse_role(text: &str) -> Result<KeyRole, ApiError> {
     }
 }
 
-/// Returns a role's name on the wire.
-pub const fn role_name(role: KeyRole) -> &'static str {
-    match role {
-        KeyRole::Admin => "admin",
-        KeyRole::Publisher => "publisher",
-    }
-}
-
 fn object(row: KeyRow, key: Option<&ApiKey>, base: &Base) -> Object<KeyAttributes> {
     let id = row.id.to_string();
     Object {
@@ -206,7 +191,7 @@ fn object(row: KeyRow, key: Option<&ApiKey>, base: &Base) -> Object<KeyAttribute
         id,
         attributes: KeyAttributes {
             name: row.name,
-            role: role_name(row.role),
+            role: row.seat.role.as_str(),
             creation_date: row.created_at.seconds(),
             revocation_date: row.revoked_at.map(|at| at.seconds()),
             apikey: key.map(ApiKey::reveal),

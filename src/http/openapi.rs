@@ -40,7 +40,6 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
     ),
     components(schemas(error::ErrorBody)),
     security(("apikey" = []), ("bearer" = [])),
-    modifiers(&Conventions),
     tags(
         (name = "files", description = "Upload, look up, analyze again, download"),
         (name = "analyses", description = "What the engines answered"),
@@ -49,6 +48,13 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         (name = "rescans", description = "Looking at every file again"),
         (name = "keys", description = "API keys; for admin keys"),
         (name = "users", description = "Who asks, and what this server knows of"),
+        (name = "monitor", description = "VirusTotal Monitor for publishers: items and what became of them"),
+        (name = "partner", description = "VirusTotal Monitor for vendors: their own detections"),
+        (name = "incidents", description = "Detections of files in collections, until they are over"),
+        (name = "disputes", description = "Reports of false positives to vendors"),
+        (name = "notifications", description = "Who is told of what"),
+        (name = "ledger", description = "What happened and what left"),
+        (name = "people", description = "Publishers, vendors, users"),
         (name = "health", description = "For monitoring; needs no key"),
     )
 )]
@@ -69,6 +75,7 @@ impl Modify for Conventions {
                 &mut path.get,
                 &mut path.post,
                 &mut path.put,
+                &mut path.patch,
                 &mut path.delete,
             ];
             for operation in operations.into_iter().flatten() {
@@ -90,7 +97,10 @@ fn failure_body() -> openapi::Content {
 
 /// Shows the description of the API.
 pub async fn document() -> Json<openapi::OpenApi> {
-    Json(Document::openapi())
+    let areas = super::access::AREAS.iter().map(|area| (area.document)());
+    let mut document = areas.fold(Document::openapi(), openapi::OpenApi::merge_from);
+    Conventions.modify(&mut document);
+    Json(document)
 }
 
 /// Shows the page.

@@ -77,12 +77,14 @@ pub async fn use_upload_url(
 pub async fn download_url(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Answer<String>>, ApiError> {
     let blob = files::find(&app, &id)?;
     let ticket = TicketRow::Download {
         sha256: blob.digests.sha256,
         expires_at: now().after(LIFETIME),
+        key: Some(caller.0.id),
     };
     let secret = issue(&app, ticket).await?;
     let data = base.url(&format!("/acquit/downloads/{secret}"));
@@ -107,9 +109,9 @@ pub async fn use_download_url(
 ) -> Result<Response, ApiError> {
     let ticket = app.api.store.get(&TICKETS, &digest(&secret))?;
     match ticket {
-        Some(TicketRow::Download { sha256, expires_at }) if now() < expires_at => {
-            download::send(&app, sha256, &headers).await
-        }
+        Some(TicketRow::Download {
+            sha256, expires_at, ..
+        }) if now() < expires_at => download::send(&app, sha256, &headers).await,
         Some(TicketRow::Download { .. } | TicketRow::Upload { .. }) | None => Err(gone()),
     }
 }

@@ -13,7 +13,6 @@ use utoipa::ToSchema;
 use super::auth::Caller;
 use super::envelope::{Answer, Base, Links, Object};
 use super::error::{ApiError, ErrorBody};
-use super::keys::role_name;
 use super::limit::PERIODS;
 use super::{App, now};
 use crate::model::{ApiKey, KeyId};
@@ -77,7 +76,7 @@ pub async fn show(
         links: Links::to(base.url(&format!("/users/{id}"))),
         id,
         attributes: UserAttributes {
-            role: role_name(row.role),
+            role: row.seat.role.as_str(),
             status: if row.revoked_at.is_none() {
                 "active"
             } else {

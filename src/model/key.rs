@@ -25,13 +25,32 @@ impl fmt::Display for KeyId {
 }
 
 /// What a key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyRole {
-    /// Everything, also engines and keys.
+    /// Everything, also engines, people and keys.
     Admin,
-    /// Upload, look up and download.
+    /// Upload, look up and download, and what concerns the publisher's own collection.
     Publisher,
+    /// Look up; no upload, no download, no change.
+    Viewer,
+    /// What the vendor's own engines detect now, of publishers who consent.
+    Vendor,
+}
+
+impl KeyRole {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Admin, Self::Publisher, Self::Viewer, Self::Vendor];
+
+    /// Returns the role's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Publisher => "publisher",
+            Self::Viewer => "viewer",
+            Self::Vendor => "vendor",
+        }
+    }
 }
 
 /// A secret key as its owner holds it: 64 hexadecimal digits, as VirusTotal's.

@@ -7,7 +7,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EngineId, EngineVersions, RawOutputId, SignatureSetId, Timestamp, Verdict};
+use super::{
+    EngineId, EngineVersions, ItemPath, PublisherId, RawOutputId, Sha256, SignatureSetId,
+    Timestamp, Verdict,
+};
 
 /// Where a signature set stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +147,7 @@ pub struct Evidence {
     /// The file, as the operator knows it.
     pub file: String,
     /// Its SHA-256.
-    pub sha256: super::Sha256,
+    pub sha256: Sha256,
     /// What was expected of it.
     pub expected: Expected,
     /// What the candidate said.
@@ -313,10 +316,34 @@ pub struct Event {
     /// The same for programs.
     #[serde(default)]
     pub details: serde_json::Value,
+    /// Whom and what it concerns.
+    #[serde(default)]
+    pub about: About,
+}
+
+/// Whom and what an event concerns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct About {
+    /// Whose collection; nothing if it concerns the appliance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<PublisherId>,
+    /// Where in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<ItemPath>,
+    /// Which blob.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// Number of the incident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident: Option<u64>,
+    /// Id of the key or user that did it; nothing if it was Acquit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }
 
 /// What kind of thing happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// An update failed or was cut off.
@@ -341,6 +368,50 @@ pub enum EventKind {
     RescanCompleted,
     /// An engine says that its licence ends soon or has ended.
     LicenseExpiring,
+    /// A file came into a collection, or its content was replaced.
+    ItemUploaded,
+    /// An item was moved or renamed.
+    ItemMoved,
+    /// An item went to the trash.
+    ItemDeleted,
+    /// An item came back from the trash.
+    ItemRestored,
+    /// Items in the trash are gone for good.
+    TrashEmptied,
+    /// What vendors may have of files was changed.
+    PolicyChanged,
+    /// A publisher's quota is used up, or nearly.
+    QuotaReached,
+    /// Engines' detections of a blob changed.
+    DetectionsChanged,
+    /// An engine detects a file of a collection.
+    IncidentOpened,
+    /// It does so again.
+    IncidentReopened,
+    /// Somebody was told of it.
+    IncidentNotified,
+    /// Somebody answered.
+    IncidentAcknowledged,
+    /// The same engine calls the file clean.
+    IncidentResolved,
+    /// The vendor stands by the detection, or the publisher lets it be.
+    IncidentKept,
+    /// An incident's deadline has passed.
+    IncidentOverdue,
+    /// A vendor commented on a detection.
+    VendorCommented,
+    /// A vendor asks for a file.
+    FileRequested,
+    /// A publisher granted or refused it.
+    FileAnswered,
+    /// A vendor downloaded a file.
+    FileDownloaded,
+    /// A dispute was sent.
+    DisputeSent,
+    /// A dispute came back.
+    DisputeBounced,
+    /// A subscription was switched off because its other side does not want it.
+    SubscriptionDisabled,
 }
 
 wire_names!(EventKind);

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::flow::events::{Draft, raise};
-use crate::model::{EngineId, EngineTable, EventKind, Timestamp};
+use crate::model::{About, EngineId, EngineTable, EventKind, Timestamp};
 use crate::store::{Change, META, Store, StoreError};
 use crate::system::now;
 
@@ -66,6 +66,7 @@ async fn warn(
             engine: Some(engine),
             text,
             details: json!({ "ends": ends.to_string() }),
+            about: About::default(),
         };
         raise(change, draft).map(drop)
     };

@@ -8,7 +8,7 @@ use crate::config::Storage;
 use crate::engine::signatures::{self, Kept};
 use crate::flow::events::{Draft, raise};
 use crate::model::{
-    EngineId, EngineVersions, EventKind, LeftOut, SetSource, SetState, SignatureSet,
+    About, EngineId, EngineVersions, EventKind, LeftOut, SetSource, SetState, SignatureSet,
     SignatureSetId, Timestamp,
 };
 use crate::store::{
@@ -343,6 +343,7 @@ impl Sets {
             engine,
             text,
             details,
+            about: About::default(),
         }
     }
 

@@ -41,7 +41,7 @@ impl<'a> Change<'a> {
         Self {
             database,
             group,
-            own: Default::default(),
+            own: none(),
         }
     }
 
@@ -76,6 +76,44 @@ impl<'a> Change<'a> {
             Some(staged) => Ok(staged.clone()),
             None => self.database.get(table, key),
         }
+    }
+
+    /// Reads up to `limit` rows whose keys start with `prefix`, from `from` on.
+    ///
+    /// # Errors
+    /// If the disk fails or a row is damaged.
+    pub fn list<K: RowKey, V: DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        (prefix, from): (&[u8], Option<&[u8]>),
+        limit: usize,
+    ) -> Result<Vec<(K, V)>, StoreError> {
+        let from = from.unwrap_or(prefix).max(prefix).to_vec();
+        let index = table.index();
+        let staged = [&self.group[index], &self.own[index]];
+        let staged = staged.into_iter().flat_map(|writes| {
+            let ours = writes.range(from.clone()..);
+            ours.take_while(|(key, _)| key.starts_with(prefix))
+        });
+        let staged: Writes = staged
+            .map(|(key, row)| (key.clone(), row.clone()))
+            .collect();
+        // Whatever is staged may hide a row on the disk.
+        let span = (prefix, from.as_slice());
+        let rows = self.database.range(index, span, limit + staged.len())?;
+        let mut rows: Writes = rows.into_iter().map(|(k, row)| (k, Some(row))).collect();
+        rows.extend(staged);
+        let rows = rows.into_iter().filter_map(|(key, row)| Some((key, row?)));
+        rows.take(limit)
+            .map(|(key, row)| {
+                let damaged = || StoreError::Row {
+                    table: table.name,
+                    reason: "its key is damaged".to_owned(),
+                };
+                let key = K::from_bytes(&key).ok_or_else(damaged)?;
+                Ok((key, decode(table.name, &row)?))
+            })
+            .collect()
     }
 
     /// Writes a row.
@@ -216,7 +254,7 @@ impl WriterThread {
     }
 
     fn commit(&mut self, tickets: Vec<Ticket>) {
-        let mut group: [Writes; TABLES] = Default::default();
+        let mut group = none();
         let mut waiting = Vec::with_capacity(tickets.len());
         for Ticket(run) in tickets {
             let mut change = Change::new(&self.database, &group);
@@ -265,6 +303,10 @@ impl WriterThread {
     }
 }
 
+fn none() -> [Writes; TABLES] {
+    std::array::from_fn(|_| Writes::new())
+}
+
 fn merge(group: &mut [Writes; TABLES], own: [Writes; TABLES]) {
     for (group, own) in group.iter_mut().zip(own) {
         group.extend(own);
@@ -309,6 +351,32 @@ mod tests {
         let all = futures_util::future::join_all((0..100).map(|_| add(key.clone()))).await;
         assert!(all.into_iter().all(|sum| sum.is_ok()));
         assert_eq!(store.get(&META, &key).unwrap(), Some(100));
+    }
+
+    #[tokio::test]
+    async fn change_lists_what_is_stored_and_what_is_staged() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).unwrap();
+        let fill = |change: &mut crate::store::Change<'_>| {
+            for key in ["a1", "a2", "a3", "b1"] {
+                change.put(&META, &key.to_owned(), &1)?;
+            }
+            Ok(())
+        };
+        store.write(fill).await.unwrap();
+        let listed = store.write(|change| {
+            change.remove(&META, &"a1".to_owned());
+            change.put(&META, &"a4".to_owned(), &1)?;
+            change.put(&META, &"b0".to_owned(), &1)?;
+            let two = change.list(&META, (b"a", None), 2)?;
+            let all = change.list(&META, (b"a", Some(b"a3")), 9)?;
+            Ok((two, all))
+        });
+        let names =
+            |rows: Vec<(String, u64)>| -> Vec<_> { rows.into_iter().map(|(key, _)| key).collect() };
+        let (two, all) = listed.await.unwrap();
+        assert_eq!(names(two), ["a2", "a3"]);
+        assert_eq!(names(all), ["a3", "a4"]);
     }
 
     #[tokio::test]

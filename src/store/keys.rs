@@ -1,7 +1,10 @@
 //! How keys become bytes that sort as the keys do.
 
 use super::rows::{LaneKey, ResultKey};
-use crate::model::{AnalysisId, EngineId, KeyId, Md5, Priority, Sha1, Sha256, SignatureSetId};
+use crate::model::{
+    AnalysisId, EngineId, ItemPath, KeyId, Md5, Priority, PublisherId, Sha1, Sha256,
+    SignatureSetId, UserId, VendorId,
+};
 
 /// A key that sorts as its bytes do.
 pub trait RowKey: Sized {
@@ -194,5 +197,195 @@ impl RowKey for LaneKey {
             priority,
             number: u64::from_be_bytes(number.try_into().ok()?),
         })
+    }
+}
+
+macro_rules! text_key {
+    ($($id:ident),*) => {$(
+        impl RowKey for $id {
+            fn to_bytes(&self) -> Vec<u8> {
+                self.as_str().as_bytes().to_vec()
+            }
+
+            fn from_bytes(bytes: &[u8]) -> Option<Self> {
+                std::str::from_utf8(bytes).ok()?.parse().ok()
+            }
+        }
+    )*};
+}
+
+text_key!(PublisherId, VendorId, UserId);
+
+/// A part of a key that is text without a zero byte, which ends it.
+fn ended(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.push(0);
+    bytes
+}
+
+/// Splits a key after the zero byte that ends its first part.
+fn split_ended(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    let text = std::str::from_utf8(&bytes[..end]).ok()?;
+    Some((text, &bytes[end + 1..]))
+}
+
+/// Returns what the keys of all rows of a publisher start with.
+pub fn party_prefix(publisher: &PublisherId) -> Vec<u8> {
+    ended(publisher.as_str())
+}
+
+/// Returns what the keys of the items in a folder start with.
+pub fn folder_prefix(publisher: &PublisherId, folder: &ItemPath, depth: Depth) -> Vec<u8> {
+    let mut bytes = party_prefix(publisher);
+    bytes.extend(folder.as_str().as_bytes());
+    if depth == Depth::Direct {
+        bytes.push(0);
+    }
+    bytes
+}
+
+/// How deep a look into a folder goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// What is in it.
+    Direct,
+    /// What is in it and in the folders below.
+    Recursive,
+}
+
+/// Returns what the keys of all blobs of a publisher with a tag start with.
+pub fn tag_prefix(publisher: &PublisherId, tag: &str) -> Vec<u8> {
+    [party_prefix(publisher), ended(tag)].concat()
+}
+
+/// Returns what the keys of a publisher's items that point at a blob start with.
+pub fn blob_items_prefix(sha256: &Sha256, publisher: &PublisherId) -> Vec<u8> {
+    [sha256.to_bytes(), party_prefix(publisher)].concat()
+}
+
+/// An item lies after its folder's path: the items of a folder together, those of the folders
+/// below it behind them.
+impl RowKey for ItemPath {
+    fn to_bytes(&self) -> Vec<u8> {
+        let parent = self.parent().unwrap_or_else(Self::root);
+        [ended(parent.as_str()), self.tail().as_bytes().to_vec()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (parent, tail) = split_ended(bytes)?;
+        let tail = std::str::from_utf8(tail).ok()?;
+        format!("{parent}{tail}").parse().ok()
+    }
+}
+
+macro_rules! publisher_key {
+    ($($second:ty),*) => {$(
+        impl RowKey for (PublisherId, $second) {
+            fn to_bytes(&self) -> Vec<u8> {
+                [party_prefix(&self.0), self.1.to_bytes()].concat()
+            }
+
+            fn from_bytes(bytes: &[u8]) -> Option<Self> {
+                let (publisher, rest) = split_ended(bytes)?;
+                Some((publisher.parse().ok()?, <$second>::from_bytes(rest)?))
+            }
+        }
+    )*};
+}
+
+publisher_key!(ItemPath, u64, VendorId);
+
+macro_rules! publisher_text_key {
+    ($($third:ty),*) => {$(
+        impl RowKey for (PublisherId, String, $third) {
+            fn to_bytes(&self) -> Vec<u8> {
+                [tag_prefix(&self.0, &self.1), self.2.to_bytes()].concat()
+            }
+
+            fn from_bytes(bytes: &[u8]) -> Option<Self> {
+                let (publisher, rest) = split_ended(bytes)?;
+                let (text, rest) = split_ended(rest)?;
+                let third = <$third>::from_bytes(rest)?;
+                Some((publisher.parse().ok()?, text.to_owned(), third))
+            }
+        }
+    )*};
+}
+
+publisher_text_key!(Sha256, u64);
+
+macro_rules! blob_key {
+    ($($rest:ty),*) => {$(
+        impl RowKey for (Sha256, $rest) {
+            fn to_bytes(&self) -> Vec<u8> {
+                [self.0.to_bytes(), self.1.to_bytes()].concat()
+            }
+
+            fn from_bytes(bytes: &[u8]) -> Option<Self> {
+                let (hash, rest) = bytes.split_at_checked(32)?;
+                Some((Sha256::from_bytes(hash)?, <$rest>::from_bytes(rest)?))
+            }
+        }
+    )*};
+}
+
+blob_key!(PublisherId, String);
+
+macro_rules! blob_pair_key {
+    ($($first:ident, $second:ty);*) => {$(
+        impl RowKey for (Sha256, $first, $second) {
+            fn to_bytes(&self) -> Vec<u8> {
+                [
+                    self.0.to_bytes(),
+                    ended(self.1.as_str()),
+                    self.2.to_bytes(),
+                ]
+                .concat()
+            }
+
+            fn from_bytes(bytes: &[u8]) -> Option<Self> {
+                let (hash, rest) = bytes.split_at_checked(32)?;
+                let (first, rest) = split_ended(rest)?;
+                let second = <$second>::from_bytes(rest)?;
+                Some((Sha256::from_bytes(hash)?, first.parse().ok()?, second))
+            }
+        }
+    )*};
+}
+
+blob_pair_key!(PublisherId, ItemPath; PublisherId, VendorId; EngineId, PublisherId);
+
+impl RowKey for (u64, u64) {
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.0.to_bytes(), self.1.to_bytes()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (first, second) = bytes.split_at_checked(8)?;
+        Some((u64::from_bytes(first)?, u64::from_bytes(second)?))
+    }
+}
+
+impl RowKey for (u64, u64, u64) {
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.0.to_bytes(), (self.1, self.2).to_bytes()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (first, rest) = bytes.split_at_checked(8)?;
+        let (second, third) = <(u64, u64)>::from_bytes(rest)?;
+        Some((u64::from_bytes(first)?, second, third))
+    }
+}
+
+impl RowKey for (String, String) {
+    fn to_bytes(&self) -> Vec<u8> {
+        [ended(&self.0), self.1.to_bytes()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (first, rest) = split_ended(bytes)?;
+        Some((first.to_owned(), String::from_bytes(rest)?))
     }
 }

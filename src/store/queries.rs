@@ -1,10 +1,11 @@
 //! Reads: single rows, pages of rows, and the few joins the API needs.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::Read as _;
 
 use serde::de::DeserializeOwned;
 
+use super::commit::Change;
 use super::keys::RowKey;
 use super::keys::engine_prefix;
 use super::rows::{BlobRow, ResultKey, TimelineRow};
@@ -23,6 +24,68 @@ pub struct Page<T> {
     pub rows: Vec<T>,
     /// What to ask for next, if there is more.
     pub next: Option<Vec<u8>>,
+}
+
+/// What can be read alike from the store and within a change.
+pub trait Read {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// If the disk fails or the row is damaged.
+    fn row<K: RowKey, V: DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        key: &K,
+    ) -> Result<Option<V>, StoreError>;
+
+    /// Reads up to `limit` rows whose keys start with `prefix`, from `from` on.
+    ///
+    /// # Errors
+    /// If the disk fails or a row is damaged.
+    fn rows<K: RowKey, V: DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        span: (&[u8], Option<&[u8]>),
+        limit: usize,
+    ) -> Result<Vec<(K, V)>, StoreError>;
+}
+
+impl Read for Store {
+    fn row<K: RowKey, V: DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        key: &K,
+    ) -> Result<Option<V>, StoreError> {
+        self.get(table, key)
+    }
+
+    fn rows<K: RowKey, V: DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        span: (&[u8], Option<&[u8]>),
+        limit: usize,
+    ) -> Result<Vec<(K, V)>, StoreError> {
+        self.list(table, span, limit).map(|page| page.rows)
+    }
+}
+
+impl Read for Change<'_> {
+    fn row<K: RowKey, V: DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        key: &K,
+    ) -> Result<Option<V>, StoreError> {
+        self.get(table, key)
+    }
+
+    fn rows<K: RowKey, V: DeserializeOwned>(
+        &self,
+        table: &Table<K, V>,
+        span: (&[u8], Option<&[u8]>),
+        limit: usize,
+    ) -> Result<Vec<(K, V)>, StoreError> {
+        self.list(table, span, limit)
+    }
 }
 
 impl Store {

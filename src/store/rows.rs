@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AnalysisId, Digests, EngineId, EngineVersions, KeyId, KeyRole, Priority, ProbeCheck, Sha256,
-    SignatureSetId, Timestamp, UpdateOutcome, Verdict,
+    AnalysisId, ApiKey, Digests, EngineId, EngineVersions, ItemPath, KeyId, Priority, ProbeCheck,
+    Seat, Sha256, SignatureSetId, Timestamp, UpdateOutcome, UserId, Verdict,
 };
 
 /// What is known of a blob.
@@ -42,13 +42,86 @@ pub struct KeyRow {
     pub digest: Sha256,
     /// What the operator calls it.
     pub name: String,
-    /// What it may do.
-    pub role: KeyRole,
+    /// What it may do, and in whose name.
+    #[serde(flatten)]
+    pub seat: Seat,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was withdrawn.
     #[serde(default)]
     pub revoked_at: Option<Timestamp>,
+    /// When it ceases to work by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the minute or so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+    /// The user who signed in with it made; nothing for a key that an administrator made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
+}
+
+impl KeyRow {
+    /// Makes the row of a new key.
+    pub fn new(key: &ApiKey, name: String, seat: Seat, now: Timestamp) -> Self {
+        Self {
+            id: key.id(),
+            digest: key.digest(),
+            name,
+            seat,
+            created_at: now,
+            revoked_at: None,
+            expires_at: None,
+            last_used_at: None,
+            user: None,
+        }
+    }
+}
+
+/// A publisher's hold on a blob: how many of its items point at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldRow {
+    /// Items that point at the blob now.
+    pub items: u64,
+    /// Since when the publisher has had it.
+    pub since: Timestamp,
+}
+
+/// An act on a tree of items that takes more than one change: it goes on after a crash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum TreeActRow {
+    /// A folder and all below it become another.
+    Move {
+        /// From where.
+        from: ItemPath,
+        /// To where.
+        to: ItemPath,
+    },
+    /// All below a folder is copied.
+    Copy {
+        /// From where.
+        from: ItemPath,
+        /// To where.
+        to: ItemPath,
+        /// The last item copied.
+        done: Option<ItemPath>,
+    },
+    /// A folder and all below it go to the trash.
+    Delete {
+        /// Which.
+        path: ItemPath,
+    },
+    /// What was deleted in one act comes back.
+    Restore {
+        /// The act's number.
+        act: u64,
+    },
+    /// What was deleted in one act goes for good.
+    Purge {
+        /// The act's number.
+        act: u64,
+    },
 }
 
 /// A URL that works by itself for a while: to upload one file, or to download one.
@@ -68,6 +141,9 @@ pub enum TicketRow {
         sha256: Sha256,
         /// When it ceases to work.
         expires_at: Timestamp,
+        /// The key in whose name; its right is looked at again when the URL is used.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<KeyId>,
     },
 }
 

@@ -16,13 +16,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::rows::{
-    BlobRow, ClockRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow,
-    TimelineRow,
+    BlobRow, ClockRow, HoldRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow,
+    TimelineRow, TreeActRow,
 };
 use super::{StoreError, failed, layout};
 use crate::model::{
-    Analysis, AnalysisId, EngineId, EngineResult, Event, Job, KeyId, Md5, Rescan, Sha1, Sha256,
-    SignatureSet, SignatureSetId, Timestamp, Update,
+    Analysis, AnalysisId, Comment, Delivery, Dispute, EngineId, EngineResult, Entry, Event,
+    FileFacts, FileRequest, Incident, Item, ItemPath, Job, KeyId, Md5, Publisher, PublisherId,
+    Rescan, Sha1, Sha256, SignatureSet, SignatureSetId, Standing, Subscription, Timestamp, Trashed,
+    Update, Usage, User, UserId, Vendor, VendorId,
 };
 
 /// One table: its name, the type of its keys and of its rows.
@@ -48,7 +50,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 20;
+pub(super) const TABLES: usize = 46;
 
 /// A table's place here is part of its rows' keys: new tables come last, none ever moves.
 pub(super) const NAMES: [&str; TABLES] = [
@@ -72,6 +74,32 @@ pub(super) const NAMES: [&str; TABLES] = [
     "timeline",
     "rescans",
     "references",
+    "publishers",
+    "vendors",
+    "users",
+    "items",
+    "holders",
+    "blob_items",
+    "tagged",
+    "trash",
+    "tree_acts",
+    "usage",
+    "facts",
+    "grants",
+    "standings",
+    "incidents",
+    "incident_of",
+    "incident_index",
+    "threads",
+    "comments",
+    "file_requests",
+    "disputes",
+    "subscriptions",
+    "unrouted",
+    "deliveries",
+    "outbox",
+    "publisher_events",
+    "statistics",
 ];
 
 /// Blobs by SHA-256.
@@ -117,6 +145,59 @@ pub const RESCANS: Table<u64, Rescan> = Table::new(18);
 
 /// Blobs that every new signature set must be silent on, and since when they are marked so.
 pub const REFERENCES: Table<Sha256, Timestamp> = Table::new(19);
+
+/// Publishers.
+pub const PUBLISHERS: Table<PublisherId, Publisher> = Table::new(20);
+/// Vendors.
+pub const VENDORS: Table<VendorId, Vendor> = Table::new(21);
+/// Users.
+pub const USERS: Table<UserId, User> = Table::new(22);
+/// Items; those in a folder lie together, in the order of their names, subfolders' after them.
+pub const ITEMS: Table<(PublisherId, ItemPath), Item> = Table::new(23);
+/// Which publishers hold a blob, and by how many items.
+pub const HOLDERS: Table<(Sha256, PublisherId), HoldRow> = Table::new(24);
+/// Which items point at a blob now.
+pub const BLOB_ITEMS: Table<(Sha256, PublisherId, ItemPath), ()> = Table::new(25);
+/// Which blobs of a publisher have a tag of [`crate::model::Standing::tags`].
+pub const TAGGED: Table<(PublisherId, String, Sha256), ()> = Table::new(26);
+/// Items in the trash, by when they got there.
+pub const TRASH: Table<(PublisherId, u64), Trashed> = Table::new(27);
+/// Acts on trees of items that are not done.
+pub const TREE_ACTS: Table<(PublisherId, u64), TreeActRow> = Table::new(28);
+/// What each publisher keeps.
+pub const USAGE: Table<PublisherId, Usage> = Table::new(29);
+/// What a blob says of itself.
+pub const FACTS: Table<Sha256, FileFacts> = Table::new(30);
+/// Who may see a blob: `p:<publisher>` or `k:<key>` brought it here.
+pub const GRANTS: Table<(Sha256, String), Timestamp> = Table::new(31);
+/// Where blobs of collections stand.
+pub const STANDINGS: Table<Sha256, Standing> = Table::new(32);
+/// Incidents, oldest first.
+pub const INCIDENTS: Table<u64, Incident> = Table::new(33);
+/// The incident of a blob, an engine and a publisher.
+pub const INCIDENT_OF: Table<(Sha256, EngineId, PublisherId), u64> = Table::new(34);
+/// Incidents of a publisher by state, oldest first.
+pub const INCIDENT_INDEX: Table<(PublisherId, String, u64), ()> = Table::new(35);
+/// Entries of incidents' threads, oldest first.
+pub const THREADS: Table<(u64, u64), Entry> = Table::new(36);
+/// Vendors' comments: one for each blob and engine.
+pub const COMMENTS: Table<(Sha256, EngineId), Comment> = Table::new(37);
+/// Vendors' requests for files.
+pub const FILE_REQUESTS: Table<(Sha256, PublisherId, VendorId), FileRequest> = Table::new(38);
+/// Disputes, oldest first.
+pub const DISPUTES: Table<u64, Dispute> = Table::new(39);
+/// Who wants to be told of what.
+pub const SUBSCRIPTIONS: Table<u64, Subscription> = Table::new(40);
+/// Events of which it is not decided yet who is told.
+pub const UNROUTED: Table<u64, ()> = Table::new(41);
+/// Deliveries by event and subscription.
+pub const DELIVERIES: Table<(u64, u64), Delivery> = Table::new(42);
+/// When deliveries are due: milliseconds, event, subscription.
+pub const OUTBOX: Table<(u64, u64, u64), ()> = Table::new(43);
+/// Events that concern a publisher, oldest first.
+pub const PUBLISHER_EVENTS: Table<(PublisherId, u64), ()> = Table::new(44);
+/// Daily figures: `p:<publisher>` or `e:<engine>`, and the day as `YYYY-MM-DD`.
+pub const STATISTICS: Table<(String, String), serde_json::Value> = Table::new(45);
 
 /// How often opening the files is tried again.
 const REOPENINGS: usize = 100;

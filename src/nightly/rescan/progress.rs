@@ -9,7 +9,7 @@ use super::survey::Survey;
 use crate::flow::events::{self, Draft};
 use crate::flow::queue::Lanes;
 use crate::metrics::Metrics;
-use crate::model::{EngineId, EventKind, Rescan, RescanShare, Timestamp};
+use crate::model::{About, EngineId, EventKind, Rescan, RescanShare, Timestamp};
 use crate::store::{Change, RESCANS, Store, StoreError};
 
 /// Rescans that are remembered.
@@ -180,6 +180,7 @@ fn started(row: &Rescan) -> Draft {
             row.files, row.reason
         ),
         details: json!({"rescan": row.number, "engines": row.engines}),
+        about: About::default(),
     }
 }
 
@@ -195,6 +196,7 @@ fn completed(row: &Rescan, at: Timestamp) -> Draft {
             row.totals().done
         ),
         details: json!({"rescan": row.number, "engines": row.engines}),
+        about: About::default(),
     }
 }
 

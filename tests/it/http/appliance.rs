@@ -10,13 +10,14 @@ use acquit::engine::ask::Run;
 use acquit::engine::manifest::Manifest;
 use acquit::flow::analysis::{Answer, Recorder};
 use acquit::flow::board::Board;
+use acquit::flow::collection::Collections;
 use acquit::flow::ingest::Ingest;
 use acquit::flow::queue::{BatchLimit, Lanes};
 use acquit::http::{Api, serve};
 use acquit::metrics::Metrics;
 use acquit::model::{
-    ApiKey, Control, DetectionName, EngineId, EngineState, EngineVersions, KeyRole, SignatureSetId,
-    Timestamp, Verdict,
+    ApiKey, Control, DetectionName, EngineId, EngineState, EngineVersions, KeyRole, Seat,
+    SignatureSetId, Timestamp, Verdict,
 };
 use acquit::nightly::Desk;
 use acquit::nightly::desk::Order;
@@ -94,10 +95,13 @@ impl Appliance {
         let (to_desk, desk) = mpsc::channel(1);
         let workers = [("clamav", Some(to_desk)), ("yara", None)];
         let workers = workers.map(|(id, worker)| (id.parse().unwrap(), worker));
+        let config = Arc::new(config);
+        let collections = Collections::new(store.clone(), ingest.clone(), Arc::clone(&config));
         let api = Api {
-            config: Arc::new(config),
+            config,
             store: store.clone(),
             ingest,
+            collections,
             metrics,
             engines,
             control,
@@ -277,14 +281,8 @@ async fn add_key(store: &Store, role: KeyRole) -> String {
     let mut bits = [0; 32];
     getrandom::fill(&mut bits).unwrap();
     let key = ApiKey::new(bits);
-    let row = KeyRow {
-        id: key.id(),
-        digest: key.digest(),
-        name: format!("{role:?}"),
-        role,
-        created_at: Timestamp::from_millis(1_700_000_000_000),
-        revoked_at: None,
-    };
+    let at = Timestamp::from_millis(1_700_000_000_000);
+    let row = KeyRow::new(&key, format!("{role:?}"), Seat::of(role), at);
     let write = store.write(move |change| change.put(&KEYS, &row.id, &row));
     write.await.unwrap();
     key.reveal()

@@ -1,8 +1,8 @@
 //! What the API tells of a night: sets, updates, rescans, events, timelines.
 
 use acquit::model::{
-    AnalysisId, CanaryReport, EngineId, EngineVersions, Event, EventKind, Evidence, Expected,
-    FileHash, LeftOut, Progress, Rescan, RescanShare, Reuse, SetSource, SetState, Sha256,
+    About, AnalysisId, CanaryReport, EngineId, EngineVersions, Event, EventKind, Evidence,
+    Expected, FileHash, LeftOut, Progress, Rescan, RescanShare, Reuse, SetSource, SetState, Sha256,
     SignatureSet, SignatureSetId, SignatureStatus, Timestamp, Trigger, Update, UpdateOutcome,
     UpdatePhase, Verdict,
 };
@@ -120,6 +120,7 @@ fn event(number: u64, kind: EventKind) -> Event {
         engine: Some(clamav()),
         text: format!("event {number}"),
         details: json!({ "number": number }),
+        about: About::default(),
     }
 }
 

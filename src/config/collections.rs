@@ -1,0 +1,165 @@
+//! What is kept of collections, and what is told to whom.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Collections: what is kept of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Collections {
+    /// Contents of an item that are kept after it was overwritten.
+    pub history: usize,
+    /// Days after which an item in the trash is gone for good; 0 keeps it until somebody empties it.
+    pub trash_days: u32,
+    /// Days an incident may take before it is overdue.
+    pub deadline_days: u32,
+}
+
+impl Default for Collections {
+    fn default() -> Self {
+        Self {
+            history: 20,
+            trash_days: 30,
+            deadline_days: 7,
+        }
+    }
+}
+
+/// Mail: by which server it leaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mail {
+    /// The SMTP server, e.g. `mail.example.org`; no mail is sent if empty.
+    pub server: String,
+    /// Its port.
+    pub port: u16,
+    /// `tls` from the beginning, `starttls`, or `none`, which is refused for servers that are not
+    /// on this machine unless there is no password.
+    pub security: MailSecurity,
+    /// User to log in as; nobody logs in if empty.
+    pub user: String,
+    /// File with the password.
+    pub password_file: PathBuf,
+    /// PEM file with the certificates of an authority of your own.
+    pub ca_file: PathBuf,
+    /// Address the mail is from.
+    pub from: String,
+    /// Largest mail sent, in mebibytes; a dispute that would be larger is taken to a form.
+    pub max_mb: u64,
+    /// Seconds a server may take for an answer.
+    pub timeout_seconds: u64,
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self {
+            server: String::new(),
+            port: 465,
+            security: MailSecurity::Tls,
+            user: String::new(),
+            password_file: PathBuf::new(),
+            ca_file: PathBuf::new(),
+            from: String::new(),
+            max_mb: 20,
+            timeout_seconds: 30,
+        }
+    }
+}
+
+/// How the connection to the mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailSecurity {
+    /// From the first byte.
+    Tls,
+    /// After a greeting; without it nothing is sent.
+    Starttls,
+    /// Not at all.
+    None,
+}
+
+/// Notifications: what their channels may do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notifications {
+    /// Hosts and networks below private addresses that webhooks may go to, e.g. `10.1.0.0/16` or
+    /// `hooks.lan`.
+    pub allowed_hosts: Vec<String>,
+    /// Seconds the other side may take for an answer.
+    pub timeout_seconds: u64,
+    /// Hours after which a delivery that never succeeded is given up.
+    pub give_up_hours: u32,
+    /// Programs a subscription may name, each as a list of the program and its arguments; the
+    /// event comes as JSON on standard input.
+    pub commands: BTreeMap<String, Vec<String>>,
+}
+
+impl Default for Notifications {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: Vec::new(),
+            timeout_seconds: 20,
+            give_up_hours: 72,
+            commands: BTreeMap::new(),
+        }
+    }
+}
+
+/// Disputes: how vendors are told of false positives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Disputes {
+    /// Directory of vendors; later ones win.
+    pub vendors: Vec<PathBuf>,
+    /// Whether a dispute is made and sent by itself where the vendor takes mail and the policy
+    /// allows it.
+    pub automatic: bool,
+    /// Days after which a vendor who has not answered is reminded; 0 never.
+    pub remind_days: u32,
+    /// Reminders after which the publisher is told instead.
+    pub reminders: u32,
+}
+
+impl Default for Disputes {
+    fn default() -> Self {
+        Self {
+            vendors: vec![
+                PathBuf::from("/usr/local/share/acquit/vendors.toml"),
+                PathBuf::from("/etc/acquit/vendors.toml"),
+            ],
+            automatic: false,
+            remind_days: 3,
+            reminders: 3,
+        }
+    }
+}
+
+/// How people sign in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Login {
+    /// Hours a session lasts.
+    pub session_hours: u32,
+    /// Wrong passwords from one address or for one user that are heard in a minute.
+    pub attempts_per_minute: u32,
+    /// OpenID Connect: the provider's issuer URL; off if empty.
+    pub oidc_issuer: String,
+    /// The client id the provider knows this appliance by.
+    pub oidc_client_id: String,
+    /// File with the client's secret.
+    pub oidc_client_secret_file: PathBuf,
+}
+
+impl Default for Login {
+    fn default() -> Self {
+        Self {
+            session_hours: 12,
+            attempts_per_minute: 10,
+            oidc_issuer: String::new(),
+            oidc_client_id: String::new(),
+            oidc_client_secret_file: PathBuf::new(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Tells those whom events concern, through a durable outbox.

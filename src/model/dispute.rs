@@ -1,0 +1,68 @@
+//! Disputes: our reports of false positives to vendors.
+
+use serde::{Deserialize, Serialize};
+
+use super::{PublisherId, Sha256, Timestamp};
+
+/// One report of a false positive to one vendor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispute {
+    /// Its number.
+    pub id: u64,
+    /// The incident it is about.
+    pub incident: u64,
+    /// Whose file it is about.
+    pub publisher: PublisherId,
+    /// Which blob.
+    pub sha256: Sha256,
+    /// Entry of the directory of vendors.
+    pub vendor: String,
+    /// Where it stands.
+    pub state: DisputeState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it stands there.
+    pub state_at: Timestamp,
+    /// Who made it.
+    pub author: String,
+    /// The address or the form it goes to.
+    pub to: String,
+    /// Whether it goes by mail; else a person takes it to a form.
+    pub by_mail: bool,
+    /// Its subject.
+    pub subject: String,
+    /// Its text.
+    pub text: String,
+    /// Whether the file itself goes with it.
+    pub with_file: bool,
+    /// The vendor's own number for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// Reminders sent.
+    #[serde(default)]
+    pub reminders: u32,
+    /// When the next reminder is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remind_at: Option<Timestamp>,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Where a dispute stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DisputeState {
+    /// The package is made; a person takes it to the vendor's form.
+    Prepared,
+    /// It waits to be sent.
+    Queued,
+    /// The vendor's mail server took it, or a person says that it was submitted.
+    Sent,
+    /// It came back.
+    Bounced,
+    /// It was not sent, because the engine does not detect the file any more or nobody may.
+    Withdrawn,
+    /// The incident is over.
+    Closed,
+}
