@@ -82,7 +82,10 @@ pub enum UpdateError {
         output: Vec<u8>,
     },
     /// The command did not end in time.
-    #[error("the update did not end within {seconds} s")]
+    #[error(
+        "the update did not end within {seconds} s; if the mirror is only slow, raise \
+         update.timeout_seconds in the manifest"
+    )]
     TimedOut {
         /// The manifest's `update.timeout_seconds`.
         seconds: u64,
@@ -90,7 +93,10 @@ pub enum UpdateError {
         output: Vec<u8>,
     },
     /// The command left more new files than it may.
-    #[error("the update left more than {limit_mb} MB of new files")]
+    #[error(
+        "the update left more than {limit_mb} MB of new files; if the signatures have grown, raise \
+         update.disk_mb in the manifest"
+    )]
     DiskFull {
         /// The manifest's `update.disk_mb`.
         limit_mb: u64,

@@ -42,7 +42,9 @@ pub enum Refusal {
         engine: EngineId,
     },
     /// There is no such set.
-    #[error("{engine} has no signature set {set}")]
+    #[error(
+        "{engine} has no signature set {set}; `acquit signatures list {engine}` shows those it has"
+    )]
     UnknownSet {
         /// Its id.
         engine: EngineId,

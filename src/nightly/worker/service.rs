@@ -99,7 +99,8 @@ impl Worker {
             .ok_or(Refusal::UnknownSet { engine, set })?;
         if !found.on_disk || !self.sets.dir(id).is_dir() {
             return Err(Refusal::Impossible(format!(
-                "the files of {id} were removed"
+                "the files of {id} were removed; `acquit signatures list` shows which sets are \
+                 still on the disk"
             )));
         }
         if let Pass::Closed(reason) = self.gate.pass().await {
