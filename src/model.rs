@@ -35,7 +35,7 @@ pub use incident::{
 };
 pub use item::{InvalidItemId, InvalidPath, Item, ItemFile, ItemId, ItemPath, PastFile, Trashed};
 pub use key::{ApiKey, InvalidApiKey, KeyId, KeyRole};
-pub use ledger::{LedgerEntry, LedgerKind};
+pub use ledger::{LEDGER_BEGIN, LedgerChain, LedgerEntry, LedgerFault, LedgerKind, LedgerLine};
 pub use notice::{
     Attempt, Audience, Channel, Delivery, DeliveryState, Pace, QuietHours, Subscription,
 };

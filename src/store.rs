@@ -24,7 +24,7 @@ pub use commit::Change;
 pub use keys::{
     Depth, RowKey, blob_items_prefix, engine_prefix, folder_prefix, party_prefix, tag_prefix,
 };
-pub use ledger::{Ledger, LedgerError};
+pub use ledger::{Ledger, LedgerError, LedgerFilter, Place};
 pub use queries::{Page, Read};
 pub use rows::{
     BlobRow, ClockRow, HoldRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow,
@@ -99,7 +99,7 @@ impl Store {
         let blobs = Blobs::open(data_dir).map_err(|error| failed(&error))?;
         let database = Arc::new(Database::open(&data_dir.join("db"), cache_bytes)?);
         let writer = Arc::new(Writer::start(Arc::clone(&database), data_dir)?);
-        let ledger = Ledger::open(&data_dir.join("ledger")).map_err(|error| failed(&error))?;
+        let ledger = open_ledger(data_dir, (&database, &writer))?;
         Ok(Self {
             database,
             writer,
@@ -132,6 +132,18 @@ impl Store {
     pub const fn blobs(&self) -> &Blobs {
         &self.blobs
     }
+}
+
+/// Opens the ledger, which tells the database how many lines it has.
+fn open_ledger(
+    data_dir: &Path,
+    (database, writer): (&Database, &Arc<Writer>),
+) -> Result<Ledger, StoreError> {
+    const LINES: &str = "ledger";
+    let (witnessed, writer) = (commit::noted(database, LINES)?, Arc::clone(writer));
+    let witness = Box::new(move |lines| writer.note(LINES, lines));
+    let ledger = Ledger::open(&data_dir.join("ledger"), witnessed, witness);
+    ledger.map_err(|error| failed(&error))
 }
 
 fn failed(error: &dyn std::fmt::Display) -> StoreError {

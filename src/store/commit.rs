@@ -182,6 +182,15 @@ impl Writer {
         Ok(Self { changes })
     }
 
+    /// Writes a number without waiting for it; not at all if too many others wait.
+    pub fn note(&self, name: &'static str, number: u64) {
+        let (answer, _) = oneshot::channel();
+        let note = move |change: &mut Change<'_>| change.put(&META, &name.to_owned(), &number);
+        let _ = self
+            .changes
+            .try_send(Ticket(run_and_acknowledge(note, answer)));
+    }
+
     pub async fn write<T, F>(&self, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -232,7 +241,12 @@ where
 }
 
 fn number(database: &Database) -> Result<u64, StoreError> {
-    let bytes = database.get(META.index(), COMMIT.as_bytes())?;
+    noted(database, COMMIT)
+}
+
+/// Reads a number of [`META`]; zero if it was never written.
+pub(super) fn noted(database: &Database, name: &str) -> Result<u64, StoreError> {
+    let bytes = database.get(META.index(), name.as_bytes())?;
     bytes.map_or(Ok(0), |bytes| decode(META.name, &bytes))
 }
 
