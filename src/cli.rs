@@ -8,6 +8,7 @@ mod engines;
 mod exit;
 mod history;
 mod keys;
+mod ledger;
 mod progress;
 mod proof;
 mod rescan;
@@ -85,6 +86,9 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Show what happened and what left, and prove that the ledger is whole
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Find what is wrong with this machine and how to mend it
     Doctor,
     /// Check the configuration and print it with every default spelled out
@@ -171,6 +175,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Timeline(timeline) => block_on(history::timeline(&context, timeline)),
         Command::Events(events) => block_on(history::events(&context, events)),
         Command::Keys(command) => keys::run(&context, command),
+        Command::Ledger(command) => block_on(ledger::run(&context, command)),
         Command::Doctor => block_on(doctor::run(&context)),
         Command::CheckConfig { file } => check::config(&context, file),
         Command::Serve => {

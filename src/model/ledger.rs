@@ -274,6 +274,18 @@ pub enum LedgerKind {
     Admin,
 }
 
+impl LedgerKind {
+    /// Returns the kind's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Egress => "egress",
+            Self::Access => "access",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

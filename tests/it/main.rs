@@ -10,6 +10,7 @@ mod faults;
 mod feeds;
 mod flow;
 mod http;
+mod ledger;
 mod machine;
 mod night;
 mod parsers;
