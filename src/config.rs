@@ -6,6 +6,7 @@
 mod collections;
 mod schedule;
 mod updates;
+mod vendors;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use collections::{Collections, Disputes, Login, Mail, MailSecurity, Notifications};
 pub use schedule::Schedule;
 pub use updates::{EngineUpdates, Source, Updates};
+pub use vendors::{ArchiveKind, Field, VendorChannel, VendorDirectory, VendorEntry};
 
 /// Where the configuration lies unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/acquit/acquit.toml";

@@ -8,7 +8,7 @@ use super::Context;
 use super::doctor::updates;
 use super::exit::{Exit, UsageError};
 use super::text::{emit, emit_json, visible, visible_lines, visible_name};
-use crate::config::Config;
+use crate::config::{Config, VendorDirectory};
 use crate::engine::manifest::{self, Problem};
 
 /// Checks a configuration and prints it with every default spelled out.
@@ -21,6 +21,10 @@ pub fn config(context: &Context, file: Option<PathBuf>) -> anyhow::Result<Exit> 
         Ok(config) if !updates::problems(&config).is_empty() => {
             let lines = updates::problems(&config).join("\n");
             return Err(UsageError(format!("{}: {lines}", path.display())).into());
+        }
+        Ok(config) if VendorDirectory::load(&config.disputes.vendors).is_err() => {
+            VendorDirectory::load(&config.disputes.vendors)
+                .map_err(|error| UsageError(visible_lines(&format!("{error:#}"))))?;
         }
         Ok(config) if context.json => emit_json(&config)?,
         Ok(config) => {

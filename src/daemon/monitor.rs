@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::flow::collection::Collections;
+use crate::flow::dispute::{Disputes, Post};
+use crate::flow::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -25,5 +27,21 @@ pub struct Monitor {
 
 impl Monitor {
     /// Starts every stage.
-    pub fn run(self, _tasks: &mut JoinSet<&'static str>, _shutdown: &CancellationToken) {}
+    pub fn run(self, tasks: &mut JoinSet<&'static str>, shutdown: &CancellationToken) {
+        self.disputes(tasks, shutdown.clone());
+    }
+
+    /// Sends disputes and follows them.
+    fn disputes(&self, tasks: &mut JoinSet<&'static str>, shutdown: CancellationToken) {
+        let mailer = Mailer::open(&self.config.mail).unwrap_or_else(|error| {
+            tracing::error!(error = format!("{error:#}"), "No mail can be sent");
+            None
+        });
+        let disputes = Disputes::new(self.store.clone(), Arc::clone(&self.config));
+        let post = Post::new(disputes, mailer);
+        tasks.spawn(async move {
+            post.run(&shutdown).await;
+            "disputes"
+        });
+    }
 }

@@ -44,9 +44,34 @@ pub struct Dispute {
     /// When the next reminder is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remind_at: Option<Timestamp>,
+    /// By which rule and consent it leaves what it does.
+    #[serde(default)]
+    pub rule: String,
+    /// Tries of sending it that failed.
+    #[serde(default)]
+    pub attempts: u32,
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+impl DisputeState {
+    /// Returns the state's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prepared => "prepared",
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Bounced => "bounced",
+            Self::Withdrawn => "withdrawn",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// Tells whether nothing more comes of it.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Bounced | Self::Withdrawn | Self::Closed)
+    }
 }
 
 /// Where a dispute stands.

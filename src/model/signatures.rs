@@ -410,6 +410,8 @@ pub enum EventKind {
     DisputeSent,
     /// A dispute came back.
     DisputeBounced,
+    /// The vendor has not answered a dispute and was reminded of it often enough.
+    DisputeUnanswered,
     /// A subscription was switched off because its other side does not want it.
     SubscriptionDisabled,
 }

@@ -50,7 +50,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 46;
+pub(super) const TABLES: usize = 48;
 
 /// A table's place here is part of its rows' keys: new tables come last, none ever moves.
 pub(super) const NAMES: [&str; TABLES] = [
@@ -100,6 +100,8 @@ pub(super) const NAMES: [&str; TABLES] = [
     "outbox",
     "publisher_events",
     "statistics",
+    "dispute_due",
+    "disputes_of",
 ];
 
 /// Blobs by SHA-256.
@@ -198,6 +200,10 @@ pub const OUTBOX: Table<(u64, u64, u64), ()> = Table::new(43);
 pub const PUBLISHER_EVENTS: Table<(PublisherId, u64), ()> = Table::new(44);
 /// Daily figures: `p:<publisher>` or `e:<engine>`, and the day as `YYYY-MM-DD`.
 pub const STATISTICS: Table<(String, String), serde_json::Value> = Table::new(45);
+/// When something is to be done about a dispute: milliseconds, dispute.
+pub const DISPUTE_DUE: Table<(u64, u64), ()> = Table::new(46);
+/// Disputes of an incident, oldest first.
+pub const DISPUTES_OF: Table<(u64, u64), ()> = Table::new(47);
 
 /// How often opening the files is tried again.
 const REOPENINGS: usize = 100;

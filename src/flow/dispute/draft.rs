@@ -1,0 +1,499 @@
+//! What a vendor is told of a detection: by whose consent, by that vendor's rules.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::{DisputeError, Doer};
+use crate::config::{ArchiveKind, Config, Field, VendorChannel, VendorDirectory, VendorEntry};
+use crate::flow::mail;
+use crate::flow::policy::{self, Consent};
+use crate::model::{
+    Analysis, Dispute, DisputeState, EngineVersions, Incident, SharePolicy, Side, Standing,
+    Timestamp,
+};
+use crate::store::{
+    BLOBS, BlobRow, FACTS, INCIDENTS, PUBLISHERS, Read, STANDINGS, Store, StoreError,
+};
+
+/// Text and headers of a mail, and what base64 makes of the file: of four bytes three are its own.
+const MAIL_OVERHEAD: u64 = 64 << 10;
+
+/// What somebody wants a vendor to be told.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// About which incident.
+    pub incident: u64,
+    /// Whether with the file.
+    pub file: Wish,
+    /// Which entry of the directory; that of the engine if not said.
+    pub vendor: Option<String>,
+    /// Whether it is sent at once where that is possible.
+    pub send: bool,
+}
+
+/// Whether the file goes with a dispute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// As far as the policy lets it without being asked.
+    Policy,
+    /// The one who orders consents.
+    With,
+    /// Not this time.
+    Without,
+}
+
+/// What would leave.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// To whom.
+    pub vendor: VendorEntry,
+    /// About what.
+    pub incident: Incident,
+    /// Its subject.
+    pub subject: String,
+    /// Its text.
+    pub text: String,
+    /// Whether it goes by mail.
+    pub by_mail: bool,
+    /// Length of the file that goes with it.
+    pub file_bytes: Option<u64>,
+    /// Why no file does.
+    pub no_file: Option<String>,
+    /// By which rule and consent.
+    pub rule: String,
+    /// What the vendor wants to know and nobody has said.
+    pub missing: Vec<&'static str>,
+}
+
+impl Draft {
+    /// Tells whether the file goes with it.
+    pub const fn with_file(&self) -> bool {
+        self.file_bytes.is_some()
+    }
+
+    /// Refuses what the vendor would send back.
+    ///
+    /// # Errors
+    /// Names what is missing.
+    pub fn check_fields(&self) -> Result<(), DisputeError> {
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        Err(DisputeError::Missing {
+            vendor: self.vendor.name.clone(),
+            fields: self.missing.clone(),
+        })
+    }
+
+    /// Makes the dispute, which has no number yet.
+    pub fn into_dispute(self, doer: &Doer) -> Dispute {
+        let with_file = self.with_file();
+        Dispute {
+            id: 0,
+            incident: self.incident.id,
+            publisher: self.incident.publisher,
+            sha256: self.incident.sha256,
+            to: self.vendor.place(),
+            vendor: self.vendor.id,
+            state: DisputeState::Prepared,
+            created_at: doer.now,
+            state_at: doer.now,
+            author: doer.id.clone(),
+            by_mail: self.by_mail,
+            subject: self.subject,
+            text: self.text,
+            with_file,
+            ticket: None,
+            reminders: 0,
+            remind_at: None,
+            rule: self.rule,
+            attempts: 0,
+            problem: None,
+        }
+    }
+}
+
+/// Makes a text fit on one line of a mail.
+pub fn one_line(text: &str) -> String {
+    mail::one_line(text)
+}
+
+/// Writes what a vendor is to be told.
+pub fn draft(
+    store: &Store,
+    (config, directory): (&Config, &VendorDirectory),
+    order: &Order,
+) -> Result<Draft, DisputeError> {
+    let found = store.get(&INCIDENTS, &order.incident)?;
+    let not_found = || DisputeError::NotFound(format!("incident {}", order.incident));
+    let incident = found.ok_or_else(not_found)?;
+    let standing = still_stands(store, &incident)?.map_err(DisputeError::Conflict)?;
+    let vendor = vendor(directory, order, &incident)?;
+    let consent = policy::consent(store, &incident.sha256, &incident.publisher)?;
+    let consent = consent.ok_or(DisputeError::Never)?;
+    let blob = store.get(&BLOBS, &incident.sha256)?;
+    let blob = blob.ok_or_else(|| DisputeError::NotFound("the file".to_owned()))?;
+    let by_mail = vendor.channel == VendorChannel::Mail && !config.mail.server.is_empty();
+    let limit = match by_mail {
+        true => (config.mail.max_mb << 20).saturating_sub(MAIL_OVERHEAD) / 4 * 3,
+        false => u64::MAX,
+    };
+    let file = file_goes(order.file, (&vendor, &consent), (blob.size_bytes, limit))?;
+    let known = known(store, &incident, &consent)?;
+    let missing = vendor
+        .require
+        .iter()
+        .filter(|field| !known.contains_key(*field));
+    let missing = missing.map(|field| field.as_str()).collect();
+    let evidence = evidence(store, (&incident, &standing))?;
+    let case = Case {
+        vendor: &vendor,
+        incident: &incident,
+        blob: &blob,
+        known: &known,
+        evidence,
+        no_file: file.as_ref().err(),
+    };
+    let (subject, text) = (case.subject(), case.text());
+    let (said_at, asked) = (&consent.said_at, order.file == Wish::With && file.is_ok());
+    let asked = if asked {
+        "; the file ordered with the dispute"
+    } else {
+        ""
+    };
+    Ok(Draft {
+        subject,
+        text,
+        by_mail,
+        rule: format!("policy {} of {said_at}{asked}", policy_name(consent.policy)),
+        file_bytes: file.is_ok().then_some(blob.size_bytes),
+        no_file: file.err(),
+        missing,
+        vendor,
+        incident,
+    })
+}
+
+fn vendor(
+    directory: &VendorDirectory,
+    order: &Order,
+    incident: &Incident,
+) -> Result<VendorEntry, DisputeError> {
+    if let Some(id) = &order.vendor {
+        let found = directory.get(id).cloned();
+        // A vendor is told of its own engine's detection and of nothing else.
+        return match found {
+            Some(entry) if entry.engines.contains(&incident.engine) => Ok(entry),
+            Some(entry) => Err(DisputeError::Conflict(format!(
+                "{} does not answer for engine {}",
+                entry.name, incident.engine
+            ))),
+            None => Err(DisputeError::NotFound(format!(
+                "vendor {id:?} of the directory"
+            ))),
+        };
+    }
+    let found = directory.of_engine(&incident.engine).cloned();
+    found.ok_or_else(|| DisputeError::NoVendor {
+        engine: incident.engine.to_string(),
+    })
+}
+
+/// Returns the blob's standing if the engine detects it now and the incident is not over.
+fn still_stands(
+    read: &impl Read,
+    incident: &Incident,
+) -> Result<Result<Standing, String>, StoreError> {
+    let engine = &incident.engine;
+    if !incident.state.is_live() {
+        let state = incident.state.as_str();
+        return Ok(Err(format!("incident {} is {state}", incident.id)));
+    }
+    let standing = read.row(&STANDINGS, &incident.sha256)?.unwrap_or_default();
+    Ok(match standing.detections.contains_key(engine) {
+        true => Ok(standing),
+        false => Err(format!("{engine} does not detect the file any more")),
+    })
+}
+
+/// Tells whether a dispute may leave as it is now; inside, why not.
+pub fn may_leave(read: &impl Read, dispute: &Dispute) -> Result<Result<(), String>, StoreError> {
+    let Some(incident) = read.row(&INCIDENTS, &dispute.incident)? else {
+        return Ok(Err("its incident is gone".to_owned()));
+    };
+    if let Err(reason) = still_stands(read, &incident)? {
+        return Ok(Err(reason));
+    }
+    let consent = policy::consent(read, &dispute.sha256, &dispute.publisher)?;
+    let Some(consent) = consent else {
+        return Ok(Err("the policy of this file is `never` now".to_owned()));
+    };
+    // Ordered with the file under a policy that asks: the order is the consent, while that holds.
+    if dispute.with_file && consent.policy < SharePolicy::FileOnRequest {
+        return Ok(Err(format!(
+            "the policy {} of {} does not let the file leave any more",
+            policy_name(consent.policy),
+            consent.said_at
+        )));
+    }
+    let ordered = dispute.rule.contains("ordered with");
+    if dispute.with_file && consent.policy == SharePolicy::FileOnRequest && !ordered {
+        let reason = "the policy lets the file leave on request only now, and nobody ordered it";
+        return Ok(Err(reason.to_owned()));
+    }
+    Ok(Ok(()))
+}
+
+/// Decides whether the file goes with it; inside, the sentence that says why not.
+fn file_goes(
+    wish: Wish,
+    (vendor, consent): (&VendorEntry, &Consent),
+    (size, mail_limit): (u64, u64),
+) -> Result<Result<(), String>, DisputeError> {
+    let allowed = match (consent.policy, wish) {
+        (SharePolicy::File, Wish::Policy | Wish::With)
+        | (SharePolicy::FileOnRequest, Wish::With) => true,
+        (SharePolicy::MetadataOnly | SharePolicy::Never, Wish::With) => {
+            return Err(DisputeError::NoFile {
+                policy: policy_name(consent.policy),
+                path: consent.said_at.to_string(),
+            });
+        }
+        _ => false,
+    };
+    if !allowed {
+        let ours = match consent.policy {
+            SharePolicy::FileOnRequest => "The file is not attached; we may give it on request.",
+            _ => "The file is not attached.",
+        };
+        return Ok(Err(ours.to_owned()));
+    }
+    if vendor.archive == ArchiveKind::None {
+        return Ok(Err("The file is not attached.".to_owned()));
+    }
+    let limit = (vendor.max_mb << 20).min(mail_limit);
+    if size > limit {
+        let limit = limit >> 20;
+        return Ok(Err(format!(
+            "The file has {size} bytes and is not attached: no more than {limit} MB can be sent \
+             this way."
+        )));
+    }
+    Ok(Ok(()))
+}
+
+fn policy_name(policy: SharePolicy) -> &'static str {
+    match policy {
+        SharePolicy::Never => "never",
+        SharePolicy::MetadataOnly => "metadata-only",
+        SharePolicy::FileOnRequest => "file-on-request",
+        SharePolicy::File => "file",
+    }
+}
+
+/// Collects what the publisher states of the file and, where it states nothing, what the file
+/// says of itself.
+fn known(
+    read: &impl Read,
+    incident: &Incident,
+    consent: &Consent,
+) -> Result<BTreeMap<Field, String>, StoreError> {
+    let publisher = read.row(&PUBLISHERS, &incident.publisher)?;
+    let facts = read.row(&FACTS, &incident.sha256)?.unwrap_or_default();
+    let card = match consent.items.first() {
+        Some((path, _)) => policy::card_at(read, &incident.publisher, path)?,
+        None => Default::default(),
+    };
+    let email = publisher.as_ref().and_then(|it| it.emails.first().cloned());
+    let name = publisher.map(|it| it.name);
+    let from_file = |fact: Option<String>| fact.map(|fact| format!("{fact} (from the file)"));
+    let all = [
+        (
+            Field::Product,
+            card.product.or_else(|| from_file(facts.product)),
+        ),
+        (
+            Field::Version,
+            card.version.or_else(|| from_file(facts.version)),
+        ),
+        (Field::Company, card.company.or(name)),
+        (
+            Field::Homepage,
+            card.homepage.or_else(|| from_file(facts.homepage)),
+        ),
+        (Field::DownloadUrl, card.download_url),
+        (
+            Field::Purpose,
+            card.purpose.or_else(|| from_file(facts.description)),
+        ),
+        (Field::Contact, card.contact.or(email)),
+    ];
+    let said = all.into_iter().filter_map(|(field, value)| {
+        let value = one_line(&value?);
+        (!value.is_empty()).then_some((field, value))
+    });
+    Ok(said.collect())
+}
+
+/// Says what the other engines say, and since when this one detects.
+fn evidence(
+    read: &impl Read,
+    (incident, standing): (&Incident, &Standing),
+) -> Result<String, StoreError> {
+    let analysis: Option<Analysis> = match &standing.analysis {
+        Some(id) => read.row(&crate::store::ANALYSES, id)?,
+        None => None,
+    };
+    let mut text = String::new();
+    let answered = usize::try_from(standing.answered).unwrap_or(usize::MAX);
+    let asked = analysis
+        .map_or(0, |analysis| analysis.engines.len())
+        .max(answered);
+    let others = standing.detections.len().saturating_sub(1);
+    let silent = answered.saturating_sub(standing.detections.len());
+    let _ = writeln!(
+        text,
+        "Other engines: {silent} find nothing, {others} detect it too; {answered} of {asked} \
+         engines answered."
+    );
+    match &incident.before {
+        Some(side) => {
+            let _ = writeln!(text, "Last called clean by your engine: {}", shown(side));
+        }
+        None => text.push_str("Your engine has detected it since we first scanned it.\n"),
+    }
+    let _ = writeln!(text, "First detected: {}", date(incident.reopened_at));
+    let _ = writeln!(text, "Detected now with: {}", shown(&incident.detected));
+    Ok(text)
+}
+
+fn shown(side: &Side) -> String {
+    format!("{}, {}", date(side.at), with(&side.versions))
+}
+
+fn with(versions: &EngineVersions) -> String {
+    let named = |name: &str, value: &Option<String>| {
+        let value = value.as_deref()?;
+        Some(format!("{name} {}", one_line(value)))
+    };
+    let set = versions
+        .signature_set
+        .as_ref()
+        .map(|set| format!("set {set}"));
+    let parts = [
+        named("engine", &versions.engine),
+        named("signatures", &versions.signatures),
+        named("of", &versions.signatures_date),
+        set,
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    match parts.is_empty() {
+        true => "versions unknown".to_owned(),
+        false => parts.join(", "),
+    }
+}
+
+fn date(at: Timestamp) -> String {
+    let at = i64::try_from(at.seconds()).ok();
+    let at = at.and_then(|at| jiff::Timestamp::from_second(at).ok());
+    at.map_or_else(
+        || "unknown".to_owned(),
+        |at| at.strftime("%F %R UTC").to_string(),
+    )
+}
+
+/// All that a text is made of.
+struct Case<'a> {
+    vendor: &'a VendorEntry,
+    incident: &'a Incident,
+    blob: &'a BlobRow,
+    known: &'a BTreeMap<Field, String>,
+    evidence: String,
+    no_file: Option<&'a String>,
+}
+
+impl Case<'_> {
+    fn subject(&self) -> String {
+        let of = |field: Field| {
+            let value = self.known.get(&field).map_or("", String::as_str);
+            value.strip_suffix(" (from the file)").unwrap_or(value)
+        };
+        let (product, version) = (of(Field::Product), of(Field::Version));
+        let words = [
+            ("{product}", product),
+            ("{version}", version),
+            ("{detection}", self.incident.detection.as_str()),
+            ("{engine}", self.incident.engine.as_str()),
+        ];
+        one_line(&filled(&self.vendor.subject, &words))
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::from(
+            "Hello,\n\nyour engine detects a file of our software that we believe to be harmless. \
+             Please check it and correct the detection.\n\n",
+        );
+        let mut say = |name: &str, value: &str| {
+            let _ = writeln!(text, "{name}: {value}");
+        };
+        say("Detection", &one_line(self.incident.detection.as_str()));
+        say("Engine", self.incident.engine.as_str());
+        say("With", &with(&self.incident.detected.versions));
+        for (field, name) in [
+            (Field::Product, "Program"),
+            (Field::Version, "Version"),
+            (Field::Company, "Made by"),
+            (Field::Homepage, "Site"),
+            (Field::DownloadUrl, "Download"),
+            (Field::Purpose, "Purpose"),
+            (Field::Contact, "Contact"),
+        ] {
+            if let Some(value) = self.known.get(&field) {
+                say(name, value);
+            }
+        }
+        let digests = &self.blob.digests;
+        say("SHA-256", &digests.sha256.to_string());
+        say("SHA-1", &digests.sha1.to_string());
+        say("MD5", &digests.md5.to_string());
+        say("Size", &format!("{} bytes", self.blob.size_bytes));
+        let _ = write!(text, "\n{}", self.evidence);
+        self.close(&mut text);
+        text
+    }
+
+    fn close(&self, text: &mut String) {
+        let VendorEntry {
+            archive, password, ..
+        } = self.vendor;
+        let _ = match (self.no_file, archive, password.as_str()) {
+            (Some(reason), ..) => writeln!(text, "\n{reason}"),
+            (None, ArchiveKind::Plain, _) => writeln!(text, "\nThe file is attached as it is."),
+            (None, _, "") => writeln!(text, "\nThe file is in the archive, without a password."),
+            (None, _, password) => writeln!(
+                text,
+                "\nThe file is in the archive; its password is {password}"
+            ),
+        };
+        if !self.vendor.text.is_empty() {
+            let _ = writeln!(text, "\n{}", self.vendor.text);
+        }
+    }
+}
+
+/// Fills a pattern in one pass: what is filled in is not looked at again.
+fn filled(pattern: &str, words: &[(&str, &str)]) -> String {
+    let (mut text, mut rest) = (String::new(), pattern);
+    'next: while let Some(first) = rest.chars().next() {
+        for (name, value) in words {
+            if let Some(after) = rest.strip_prefix(name) {
+                text.push_str(value);
+                rest = after;
+                continue 'next;
+            }
+        }
+        text.push(first);
+        rest = &rest[first.len_utf8()..];
+    }
+    text
+}
