@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod client;
+mod disputes;
 mod doctor;
 mod engines;
 mod exit;
@@ -86,6 +87,9 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Show reports of false positives, and what became of them
+    #[command(subcommand)]
+    Disputes(disputes::DisputesCommand),
     /// Show what happened and what left, and prove that the ledger is whole
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -175,6 +179,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Timeline(timeline) => block_on(history::timeline(&context, timeline)),
         Command::Events(events) => block_on(history::events(&context, events)),
         Command::Keys(command) => keys::run(&context, command),
+        Command::Disputes(command) => block_on(disputes::run(&context, command)),
         Command::Ledger(command) => block_on(ledger::run(&context, command)),
         Command::Doctor => block_on(doctor::run(&context)),
         Command::CheckConfig { file } => check::config(&context, file),

@@ -5,6 +5,7 @@
 mod broker;
 mod bundle;
 mod cli;
+mod disputes;
 mod engines;
 mod faults;
 mod feeds;

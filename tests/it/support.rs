@@ -68,7 +68,9 @@ pub fn python() -> &'static Path {
         let source = Path::new(env!("CARGO_MANIFEST_DIR"));
         let environment = source.join("target/tools/venv");
         let python = environment.join("bin/python3");
-        let knows = Command::new(&python).args(["-c", "import vt"]).output();
+        let knows = Command::new(&python)
+            .args(["-c", "import vt, aiosmtpd"])
+            .output();
         if !knows.is_ok_and(|output| output.status.success()) {
             // The system's Python, so that the environment outlives any other one.
             let make = ["-m", "venv", "--clear"];

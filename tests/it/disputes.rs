@@ -1,0 +1,193 @@
+//! Disputes over the API and a real mail server; only the engines are played.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
+mod bench;
+mod mail;
+
+use acquit::model::SharePolicy;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::http::appliance::{answer, refused};
+use bench::{Bench, DAY, order};
+
+#[tokio::test]
+async fn policy_decides_what_leaves_and_an_order_can_be_the_consent() {
+    use SharePolicy::{File, FileOnRequest, MetadataOnly};
+    let bench = Bench::start().await;
+    let cases = [
+        (MetadataOnly, "policy", Some(false)),
+        (MetadataOnly, "with", None),
+        (FileOnRequest, "policy", Some(false)),
+        (FileOnRequest, "with", Some(true)),
+        (File, "policy", Some(true)),
+        (File, "without", Some(false)),
+    ];
+    for (policy, file, expected) in cases {
+        bench.policy(policy).await;
+        let preview = bench.preview(json!({ "incident": 1, "file": file })).await;
+        let with_file = preview.map(|it| it["with_file"].as_bool().unwrap());
+        assert_eq!(with_file.ok(), expected, "{policy:?} {file}");
+    }
+    bench.policy(SharePolicy::Never).await;
+    let never = bench.preview(json!({ "incident": 1 })).await.unwrap_err();
+    assert!(never.contains("never"), "{never}");
+    assert_eq!(bench.mails(), 0);
+    assert_eq!(
+        bench.lines("egress").await.len(),
+        0,
+        "a preview lets nothing leave"
+    );
+}
+
+#[tokio::test]
+async fn preview_is_what_the_dispute_says() {
+    let bench = Bench::start().await;
+    let preview = bench.preview(json!({ "incident": 1 })).await.unwrap();
+    let dispute = bench.create(json!({ "incident": 1 })).await;
+    for key in [
+        "subject",
+        "text",
+        "to",
+        "rule",
+        "with_file",
+        "by_mail",
+        "vendor",
+    ] {
+        assert_eq!(preview[key], dispute[key], "{key}");
+    }
+    let text = dispute["text"].as_str().unwrap();
+    for part in [
+        "Win.Test.FP",
+        "Anvil",
+        "2.1",
+        &bench.sha256,
+        "Other engines: 1 find nothing, 0 detect it too; 2 of 2 engines answered",
+        "Last called clean by your engine: 2026-11-20",
+        "27000",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(
+        !text.contains("/secret folder/"),
+        "a path is nobody's business: {text}"
+    );
+    let subject = &dispute["subject"];
+    assert_eq!(*subject, "False positive – Anvil 2.1 – Win.Test.FP");
+}
+
+#[tokio::test]
+async fn what_a_vendor_wants_to_know_is_named_before_anything_is_made() {
+    let bench = Bench::start().await;
+    bench.forget_card().await;
+    let preview = bench.preview(json!({ "incident": 1 })).await.unwrap();
+    assert_eq!(preview["missing"], json!(["product", "version"]));
+    let post = bench.appliance.post("/acquit/disputes");
+    let said = refused(
+        post.json(&order(json!({ "incident": 1 }))),
+        400,
+        "InvalidArgumentError",
+    );
+    let said = said.await;
+    assert!(
+        said.contains("acquit card PATH --product … --version …"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn one_dispute_of_an_incident_is_under_way_at_a_time() {
+    let bench = Bench::start().await;
+    let first = bench.create(json!({ "incident": 1 })).await;
+    assert_eq!(first["state"], "prepared");
+    let post = || {
+        let post = bench.appliance.post("/acquit/disputes");
+        post.json(&order(json!({ "incident": 1 })))
+    };
+    refused(post(), 409, "ConflictError").await;
+    let (status, body) = bench.act(1, "withdraw", Value::Null).await;
+    assert_eq!(
+        (status, &body["data"]["attributes"]["state"]),
+        (StatusCode::OK, &json!("withdrawn"))
+    );
+    assert_eq!(answer(post()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn form_gets_a_package_and_its_ticket_is_recorded() {
+    let bench = Bench::start_with("form").await;
+    bench.policy(SharePolicy::File).await;
+    let dispute = bench.create(json!({ "incident": 1, "send": true })).await;
+    assert_eq!(
+        (&dispute["state"], &dispute["by_mail"], &dispute["to"]),
+        (
+            &json!("prepared"),
+            &json!(false),
+            &json!("https://fp.example.org/form")
+        )
+    );
+    let (status, _) = bench.act(1, "send", Value::Null).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let package = bench.appliance.get("/acquit/disputes/1/package");
+    let package = package.send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(&package[..2], b"PK");
+    let lines = bench.lines("egress").await;
+    assert_eq!(lines.len(), 1);
+    let line = &lines[0]["attributes"];
+    assert_eq!(line["bytes"].as_u64().unwrap(), package.len() as u64);
+    assert_eq!(line["to"], "https://fp.example.org/form");
+    assert_eq!(line["rule"], "policy file of /");
+    let (_, body) = bench.act(1, "ticket", json!({ "ticket": "FP-77" })).await;
+    let sent = &body["data"]["attributes"];
+    assert_eq!(
+        (&sent["state"], &sent["ticket"]),
+        (&json!("sent"), &json!("FP-77"))
+    );
+    // A person is not reminded by mail: after the days the publisher is told.
+    bench.step(4 * DAY).await;
+    assert_eq!(bench.events("dispute-unanswered").await, 1);
+    assert_eq!(bench.mails(), 0);
+}
+
+#[tokio::test]
+async fn others_find_neither_dispute_nor_incident() {
+    let bench = Bench::start().await;
+    bench.create(json!({ "incident": 1 })).await;
+    bench.seat("globex").await;
+    let hidden = bench.appliance.get("/acquit/disputes/1");
+    let absent = bench.appliance.get("/acquit/disputes/9");
+    let hidden = refused(hidden, 404, "NotFoundError").await;
+    let absent = refused(absent, 404, "NotFoundError").await;
+    assert_eq!(hidden.replace('1', "9"), absent);
+    for what in ["send", "withdraw"] {
+        let (status, _) = bench.act(1, what, Value::Null).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+    }
+    let of_hidden = bench.preview(json!({ "incident": 1 })).await.unwrap_err();
+    let of_absent = bench.preview(json!({ "incident": 9 })).await.unwrap_err();
+    assert_eq!(of_hidden.replace('1', "9"), of_absent);
+    let list = bench.appliance.json("/acquit/disputes").await;
+    assert_eq!(list["data"], json!([]));
+}
+
+#[tokio::test]
+async fn directory_is_read_again_when_it_was_changed() {
+    let bench = Bench::start().await;
+    let entry = bench
+        .appliance
+        .json("/acquit/vendor_directory/clamav")
+        .await;
+    assert_eq!(
+        entry["data"]["attributes"]["mail"],
+        json!(["fp@example.org"])
+    );
+    let all = bench.appliance.json("/acquit/vendor_directory").await;
+    assert!(all["data"].as_array().unwrap().len() > 50);
+    bench.write_vendors("form");
+    let entry = bench
+        .appliance
+        .json("/acquit/vendor_directory/clamav")
+        .await;
+    assert_eq!(entry["data"]["attributes"]["channel"], "form");
+}
