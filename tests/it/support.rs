@@ -68,6 +68,14 @@ pub fn python() -> &'static Path {
         let source = Path::new(env!("CARGO_MANIFEST_DIR"));
         let environment = source.join("target/tools/venv");
         let python = environment.join("bin/python3");
+        // Every test is a process of its own: one of them sets it up, the others wait.
+        std::fs::create_dir_all(source.join("target/tools")).expect("a directory can be made");
+        let lock = std::fs::File::create(source.join("target/tools/venv.lock"));
+        let lock = nix::fcntl::Flock::lock(
+            lock.expect("the lock can be made"),
+            nix::fcntl::FlockArg::LockExclusive,
+        );
+        let _lock = lock.expect("the lock can be had");
         let knows = Command::new(&python)
             .args(["-c", "import vt, aiosmtpd"])
             .output();
