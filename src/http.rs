@@ -9,13 +9,14 @@
 //! Nothing here reaches Docker: what needs it is sent to the flow as a
 //! [`Control`].
 
-mod access;
+pub mod access;
 mod analyses;
 mod auth;
 mod bundles;
 mod connection;
 mod disputes;
 mod download;
+mod egress;
 mod engines;
 mod envelope;
 mod error;
@@ -67,7 +68,7 @@ use crate::nightly::Desk;
 use crate::store::Store;
 use connection::Server;
 use error::ApiError;
-use limit::Limiter;
+use limit::{Limiter, Uses};
 
 /// Largest body of a request that is no upload.
 const BODY_BYTES: usize = 64 << 10;
@@ -102,6 +103,8 @@ struct App {
     limiter: Limiter,
     /// Held while keys are counted and changed, so that one admin key always stays.
     keys: tokio::sync::Mutex<()>,
+    /// Keys that were used and of which that is not written down yet.
+    uses: Uses,
     shutdown: CancellationToken,
 }
 
@@ -116,32 +119,42 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     tracing::info!(%address, "Serving the API");
+    let app = app(api, shutdown.clone());
     let server = Server {
-        http: api.config.http.clone(),
-        metrics: api.metrics.clone(),
-        router: routes(api, shutdown.clone()),
-        shutdown,
+        http: app.api.config.http.clone(),
+        metrics: app.api.metrics.clone(),
+        router: routes(&app),
+        shutdown: shutdown.clone(),
     };
-    server.run(listener).await;
+    let ended = CancellationToken::new();
+    let serving = async {
+        server.run(listener).await;
+        ended.cancel();
+    };
+    tokio::join!(serving, app.uses.keep(&app.api.store, &ended));
     Ok(())
 }
 
 /// Returns the whole API as a router.
 pub fn router(api: Api) -> Router {
-    routes(api, CancellationToken::new())
+    routes(&app(api, CancellationToken::new()))
 }
 
-fn routes(api: Api, shutdown: CancellationToken) -> Router {
-    let app = Arc::new(App {
+fn app(api: Api, shutdown: CancellationToken) -> Arc<App> {
+    Arc::new(App {
         limiter: Limiter::new(api.config.http.requests_per_minute),
         api,
         keys: tokio::sync::Mutex::default(),
+        uses: Uses::default(),
         shutdown,
-    });
+    })
+}
+
+fn routes(app: &Arc<App>) -> Router {
     let areas = access::AREAS.iter().map(|area| (area.routes)());
     let keyed = key_routes().merge(admin_routes());
     let keyed = areas.fold(keyed, Router::merge);
-    let keyed = keyed.route_layer(from_fn_with_state(Arc::clone(&app), auth::authenticate));
+    let keyed = keyed.route_layer(from_fn_with_state(Arc::clone(app), auth::authenticate));
     Router::new()
         .nest("/api/v3", keyed.merge(ticket_routes()).merge(page_routes()))
         .route("/livez", get(health::livez))
@@ -150,12 +163,12 @@ fn routes(api: Api, shutdown: CancellationToken) -> Router {
         .fallback(guard::no_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn(guard::envelop))
-        .layer(from_fn_with_state(Arc::clone(&app), guard::check_host))
+        .layer(from_fn_with_state(Arc::clone(app), guard::check_host))
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(CompressionLayer::new().compress_when(guard::OnlyJson))
         .layer(from_fn(guard::add_headers))
-        .layer(from_fn_with_state(Arc::clone(&app), guard::measure))
-        .with_state(app)
+        .layer(from_fn_with_state(Arc::clone(app), guard::measure))
+        .with_state(Arc::clone(app))
 }
 
 /// Routes of files, engines and signatures; [`access`] says who may use them.

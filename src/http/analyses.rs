@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout_at};
 use utoipa::{IntoParams, ToSchema};
 
+use super::auth::Caller;
 use super::envelope::{Answer, Base, Descriptor, Links, Object};
 use super::error::{ApiError, ErrorBody};
 use super::files::{FileAttributes, file_object};
@@ -85,9 +86,10 @@ pub async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Query(Wait { wait }): Query<Wait>,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<AnalysisAnswer>, ApiError> {
-    let id = resolve(&app.api.store, &id)?;
+    let id = resolve(&app.api.store, &caller, &id)?;
     let seconds = wait.unwrap_or(0).min(MAX_WAIT_SECONDS);
     let analysis = completed(&app, id, Duration::from_secs(seconds)).await?;
     let blob = blob_of(&app.api.store, &analysis)?;
@@ -112,11 +114,12 @@ pub async fn show(
 pub async fn item(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Answer<Object<FileAttributes>>>, ApiError> {
-    let analysis = find(&app.api.store, resolve(&app.api.store, &id)?)?;
+    let analysis = find(&app.api.store, resolve(&app.api.store, &caller, &id)?)?;
     let blob = blob_of(&app.api.store, &analysis)?;
-    let data = file_object(&app, &blob, &base)?;
+    let data = file_object(&app, &caller, &blob, &base)?;
     Ok(Json(Answer { data }))
 }
 
@@ -129,9 +132,10 @@ pub async fn item(
 pub async fn item_descriptor(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Answer<Descriptor>>, ApiError> {
-    let analysis = find(&app.api.store, resolve(&app.api.store, &id)?)?;
+    let analysis = find(&app.api.store, resolve(&app.api.store, &caller, &id)?)?;
     let id = analysis.id.sha256.to_string();
     let links = Some(Links::to(base.url(&format!("/files/{id}"))));
     let data = Descriptor {
@@ -157,8 +161,9 @@ pub async fn item_descriptor(
 pub async fn raw(
     State(app): State<Arc<App>>,
     Path((id, engine)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
 ) -> Result<Response, ApiError> {
-    let id = resolve(&app.api.store, &id)?;
+    let id = resolve(&app.api.store, &caller, &id)?;
     let none = || ApiError::not_found("there is no kept output of this engine in this analysis");
     let engine: EngineId = engine.parse().map_err(|_| none())?;
     let store = app.api.store.clone();
@@ -224,8 +229,11 @@ async fn completed(app: &App, id: AnalysisId, wait: Duration) -> Result<Analysis
 /// # Errors
 /// If there is none of this name.
 pub fn find(store: &Store, id: AnalysisId) -> Result<Analysis, ApiError> {
-    let none = || ApiError::not_found(format!("analysis {id} not found"));
-    store.analysis(&id)?.ok_or_else(none)
+    store.analysis(&id)?.ok_or_else(|| not_found(&id))
+}
+
+fn not_found(id: &AnalysisId) -> ApiError {
+    ApiError::not_found(format!("analysis {id} not found"))
 }
 
 fn blob_of(store: &Store, analysis: &Analysis) -> Result<BlobRow, ApiError> {
@@ -233,16 +241,23 @@ fn blob_of(store: &Store, analysis: &Analysis) -> Result<BlobRow, ApiError> {
     blob.ok_or_else(|| ApiError::not_found("the file of this analysis is gone"))
 }
 
-/// Reads an analysis id in either of VirusTotal's forms.
-fn resolve(store: &Store, text: &str) -> Result<AnalysisId, ApiError> {
-    if let Ok(id) = text.parse() {
-        return Ok(id);
+/// Reads an analysis id in either of VirusTotal's forms; an analysis of a file that is not there
+/// for the caller is none.
+fn resolve(store: &Store, caller: &Caller, text: &str) -> Result<AnalysisId, ApiError> {
+    if let Ok(id) = text.parse::<AnalysisId>() {
+        return match caller.sees_blob(store, &id.sha256)? {
+            true => Ok(id),
+            false => Err(not_found(&id)),
+        };
     }
     let invalid = || ApiError::invalid_argument(format!("{text:?} is no analysis id"));
     let (md5, number) = decode(text).ok_or_else(invalid)?;
     let none = || ApiError::not_found(format!("analysis {text:?} not found"));
     let blob = store.blob(&FileHash::Md5(md5))?.ok_or_else(none)?;
     let sha256 = blob.digests.sha256;
+    if !caller.sees_blob(store, &sha256)? {
+        return Err(none());
+    }
     if number >= SECONDS_END {
         return Ok(AnalysisId { sha256, number });
     }

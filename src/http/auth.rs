@@ -3,6 +3,8 @@
 //! A key is looked up by its public id and compared by digest in constant time.
 //! An unknown key and a wrong one get the same answer after the same work.
 
+mod rights;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,8 +19,10 @@ use tracing::{info, warn};
 
 use super::error::ApiError;
 use super::{App, access, now};
-use crate::model::{ApiKey, KeyId, KeyRole, PublisherId, Seat, Sha256, Timestamp, VendorId};
-use crate::store::{KEYS, KeyRow, Store};
+use crate::model::{
+    ApiKey, KeyId, KeyRole, LedgerEntry, PublisherId, Seat, Sha256, Timestamp, VendorId,
+};
+use crate::store::{KEYS, KeyRow, Store, USERS};
 
 /// Most files read from `keys.d`.
 const KEY_FILES: usize = 100;
@@ -29,8 +33,8 @@ pub struct Caller(pub KeyRow);
 
 impl Caller {
     /// Tells whether the key may do everything.
-    pub fn is_admin(&self) -> bool {
-        self.role() == KeyRole::Admin
+    pub const fn is_admin(&self) -> bool {
+        matches!(self.role(), KeyRole::Admin)
     }
 
     /// Returns what the key may do.
@@ -108,21 +112,22 @@ pub async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let row = identify(&app.api.store, request.headers())?;
-    admit(&app, &row.id)?;
-    let caller = Caller(row);
+    let caller = Caller(identify(&app.api.store, request.headers())?);
+    admit(&app, &caller)?;
     access::check(&caller, &request)?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
-/// Counts a request of a key.
+/// Counts a request of a key, and remembers that it was used.
 ///
 /// # Errors
 /// If the key has made too many.
-pub fn admit(app: &App, key: &KeyId) -> Result<(), ApiError> {
+pub fn admit(app: &App, caller: &Caller) -> Result<(), ApiError> {
+    let row = &caller.0;
+    app.uses.note(&row.id, row.last_used_at, now());
     app.limiter
-        .take(key, Instant::now(), now())
+        .take(&row.id, Instant::now(), now())
         .map_err(|seconds| {
             let message = format!("too many requests; try again in {seconds} s");
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(seconds)
@@ -139,10 +144,47 @@ fn identify(store: &Store, headers: &HeaderMap) -> Result<KeyRow, ApiError> {
         .map_or(Sha256::new([0; 32]), |row: &KeyRow| row.digest);
     let same = bool::from(kept.as_bytes().ct_eq(key.digest().as_bytes()));
     let row = row.filter(|_| same).ok_or_else(wrong_key)?;
-    match row.revoked_at {
-        None => Ok(row),
-        Some(_) => Err(unauthorized("this API key was revoked").coded("UserNotActiveError")),
+    live(store, row)
+}
+
+/// Returns the caller a key makes that is known by its id, as long as it works.
+///
+/// # Errors
+/// If the store fails.
+pub fn caller_of(store: &Store, key: &KeyId) -> Result<Option<Caller>, ApiError> {
+    let row = store.get(&KEYS, key)?;
+    let row = row.and_then(|row| live(store, row).ok());
+    Ok(row.map(Caller))
+}
+
+/// Refuses a key that has ceased to work; a session has the seat its user has now.
+fn live(store: &Store, row: KeyRow) -> Result<KeyRow, ApiError> {
+    let inactive = |message| Err(unauthorized(message).coded("UserNotActiveError"));
+    if row.revoked_at.is_some() {
+        return inactive("this API key was revoked");
     }
+    if row.expires_at.is_some_and(|at| at <= now()) {
+        return inactive("this API key has expired");
+    }
+    let Some(user) = &row.user else {
+        return Ok(row);
+    };
+    match store.get(&USERS, user)? {
+        Some(user) if user.disabled_at.is_none() => Ok(KeyRow {
+            seat: user.seat,
+            ..row
+        }),
+        Some(_) | None => inactive("this user may not sign in any more"),
+    }
+}
+
+/// Writes a line into the ledger; what it is about is done only after that.
+///
+/// # Errors
+/// If it cannot be written: then it must not be done.
+pub async fn append(app: &App, entry: LedgerEntry) -> Result<(), ApiError> {
+    let written = app.api.store.ledger().append(entry).await;
+    written.map_err(|error| ApiError::internal(&error))
 }
 
 fn presented(headers: &HeaderMap) -> Option<&str> {

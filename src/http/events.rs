@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Query, State};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
+use super::auth::Caller;
 use super::envelope::{Base, Collection, Links, Object, PageQuery, Paging, invalid_cursor};
 use super::error::ApiError;
 use crate::model::{EngineId, Event, EventKind};
@@ -99,13 +100,14 @@ pub async fn list(
     State(app): State<Arc<App>>,
     Query(query): Query<FilterQuery>,
     paging: Paging,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Collection<Object<EventAttributes>>>, ApiError> {
     let filter = Filter::parse(query.filter.as_deref().unwrap_or(""))?;
     if paging.cursor.as_ref().is_some_and(|key| key.len() != 8) {
         return Err(invalid_cursor());
     }
-    let (events, next) = find(&app, &filter, &paging)?;
+    let (events, next) = find(&app, (&caller, &filter), &paging)?;
     let data = events
         .into_iter()
         .map(|event| object(event, &base))
@@ -120,7 +122,7 @@ pub async fn list(
 /// Reads a page of events that fit, and where to go on.
 fn find(
     app: &App,
-    filter: &Filter,
+    (caller, filter): (&Caller, &Filter),
     paging: &Paging,
 ) -> Result<(Vec<Event>, Option<Vec<u8>>), ApiError> {
     let (mut found, mut before, mut looked) = (Vec::new(), paging.cursor.clone(), 0);
@@ -131,7 +133,7 @@ fn find(
         let more = page.next.is_some();
         let last = page.rows.last().map(|(number, _)| *number);
         for (number, event) in page.rows {
-            if !filter.fits(&event) {
+            if !filter.fits(&event) || !concerns(caller, &event) {
                 continue;
             }
             found.push(event);
@@ -146,6 +148,16 @@ fn find(
         }
     }
     Ok((found, before))
+}
+
+/// Tells whether the caller may know of an event: of the appliance, or of its own collection.
+fn concerns(caller: &Caller, event: &Event) -> bool {
+    let about = &event.about;
+    match &about.publisher {
+        Some(publisher) => caller.may_see(publisher),
+        // A file that is nobody's in particular is still somebody's.
+        None => caller.sees_all() || about.sha256.is_none(),
+    }
 }
 
 /// A filter has only ids, kinds, colons and spaces.

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::analyses::{self, AnalysisAttributes};
+use super::auth::Caller;
+use super::egress::{self, Story};
 use super::envelope::{
     Answer, Base, Collection, Descriptor, Links, Object, PageQuery, Paging, invalid_cursor,
 };
@@ -96,11 +98,12 @@ pub struct Votes {
 )]
 pub async fn submit(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     base: Base,
     request: Request,
 ) -> Result<Json<Answer<Descriptor>>, ApiError> {
     let limit_bytes = app.api.config.http.direct_upload_mb << 20;
-    let (analysis, _) = upload::receive(&app, request, limit_bytes).await?;
+    let (analysis, _) = upload::receive(&app, &caller, request, limit_bytes).await?;
     Ok(opened(&analysis, &base))
 }
 
@@ -126,9 +129,10 @@ pub fn opened(analysis: &Analysis, base: &Base) -> Json<Answer<Descriptor>> {
 pub async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Answer<Object<FileAttributes>>>, ApiError> {
-    let data = file_object(&app, &find(&app, &id)?, &base)?;
+    let data = file_object(&app, &caller, &find(&app, &caller, &id)?, &base)?;
     Ok(Json(Answer { data }))
 }
 
@@ -152,9 +156,10 @@ pub async fn analyse(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Query(query): Query<AnalyseQuery>,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Answer<Descriptor>>, ApiError> {
-    let blob = find(&app, &id)?;
+    let blob = find(&app, &caller, &id)?;
     let reuse = query.reuse.as_deref().map(upload::parse_reuse);
     let submission = Submission {
         name: None,
@@ -178,9 +183,10 @@ pub async fn analyses(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     paging: Paging,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Collection<Object<AnalysisAttributes>>>, ApiError> {
-    let (blob, page) = page(&app, &id, &paging)?;
+    let (blob, page) = page(&app, &caller, &id, &paging)?;
     let objects = page.rows.iter();
     let objects = objects.map(|analysis| analyses::object(&app, analysis, &base));
     let url = base.url(&format!("/files/{}/analyses", blob.digests.sha256));
@@ -198,9 +204,10 @@ pub async fn analysis_descriptors(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     paging: Paging,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Collection<Descriptor>>, ApiError> {
-    let (blob, page) = page(&app, &id, &paging)?;
+    let (blob, page) = page(&app, &caller, &id, &paging)?;
     let sha256 = blob.digests.sha256;
     let url = base.url(&format!("/files/{sha256}/relationships/analyses"));
     let descriptors = page.rows.iter();
@@ -222,10 +229,12 @@ pub async fn analysis_descriptors(
 pub async fn download(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let blob = find(&app, &id)?;
-    download::send(&app, blob.digests.sha256, &headers).await
+    let sha256 = find(&app, &caller, &id)?.digests.sha256;
+    egress::account(&app, &caller, &sha256).await?;
+    download::send(&app, sha256, &headers).await
 }
 
 /// What to search for.
@@ -244,23 +253,34 @@ pub struct SearchQuery {
 pub async fn search(
     State(app): State<Arc<App>>,
     Query(SearchQuery { query }): Query<SearchQuery>,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Collection<Object<FileAttributes>>>, ApiError> {
     let hash = parse_hash(query.trim())?;
-    let blob = app.api.store.blob(&hash)?;
-    let objects = blob.iter().map(|blob| file_object(&app, blob, &base));
+    let blob = visible(&app, &caller, &hash)?;
+    let objects = blob
+        .iter()
+        .map(|blob| file_object(&app, &caller, blob, &base));
     let data = objects.collect::<Result<_, _>>()?;
     let url = base.url(&format!("/search?query={}", query.trim()));
     Ok(Json(Collection::whole(data, url)))
 }
 
-/// Finds a blob by any of its hashes.
+/// Finds a blob by any of its hashes, if it is there for the caller.
 ///
 /// # Errors
-/// If it is none, or there is no such blob.
-pub fn find(app: &App, id: &str) -> Result<BlobRow, ApiError> {
-    let blob = app.api.store.blob(&parse_hash(id)?)?;
+/// If it is none, or there is no such blob, which to others than its owners is the same.
+pub fn find(app: &App, caller: &Caller, id: &str) -> Result<BlobRow, ApiError> {
+    let blob = visible(app, caller, &parse_hash(id)?)?;
     blob.ok_or_else(|| not_found(id))
+}
+
+fn visible(app: &App, caller: &Caller, hash: &FileHash) -> Result<Option<BlobRow>, ApiError> {
+    let store = &app.api.store;
+    match store.blob(hash)? {
+        Some(blob) if caller.sees_blob(store, &blob.digests.sha256)? => Ok(Some(blob)),
+        Some(_) | None => Ok(None),
+    }
 }
 
 fn parse_hash(text: &str) -> Result<FileHash, ApiError> {
@@ -272,8 +292,13 @@ fn not_found(id: &str) -> ApiError {
     ApiError::not_found(format!("File {id:?} not found"))
 }
 
-fn page(app: &App, id: &str, paging: &Paging) -> Result<(BlobRow, Page<Analysis>), ApiError> {
-    let blob = find(app, id)?;
+fn page(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    paging: &Paging,
+) -> Result<(BlobRow, Page<Analysis>), ApiError> {
+    let blob = find(app, caller, id)?;
     let sha256 = blob.digests.sha256;
     let ours = |key: &Vec<u8>| key.len() == 40 && key.starts_with(sha256.as_bytes());
     if paging.cursor.as_ref().is_some_and(|key| !ours(key)) {
@@ -290,25 +315,27 @@ fn page(app: &App, id: &str, paging: &Paging) -> Result<(BlobRow, Page<Analysis>
 /// If the store fails.
 pub fn file_object(
     app: &App,
+    caller: &Caller,
     blob: &BlobRow,
     base: &Base,
 ) -> Result<Object<FileAttributes>, ApiError> {
     let last = last_analysis(app, blob)?;
     let id = blob.digests.sha256.to_string();
     let analyzed = last.as_ref().map_or(0, |last| last.last_analysis_date);
-    let submitted = blob.last_submission_at.seconds();
+    let story = Story::of(&app.api.store, caller, blob)?;
+    let submitted = story.last.seconds();
     let attributes = FileAttributes {
         sha256: id.clone(),
         sha1: blob.digests.sha1.to_string(),
         md5: blob.digests.md5.to_string(),
         size: blob.size_bytes,
-        names: blob.names.iter().rev().cloned().collect(),
-        meaningful_name: blob.names.last().cloned(),
+        meaningful_name: story.names.first().cloned(),
+        names: story.names,
         type_tag: blob.type_tag.clone(),
-        first_submission_date: blob.first_submission_at.seconds(),
+        first_submission_date: story.first.seconds(),
         last_submission_date: submitted,
         last_modification_date: submitted.max(analyzed),
-        times_submitted: blob.times_submitted,
+        times_submitted: story.times,
         tags: Vec::new(),
         reputation: 0,
         total_votes: Votes::default(),

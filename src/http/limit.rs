@@ -5,9 +5,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
 
 use crate::model::{KeyId, Timestamp};
+use crate::store::{Change, KEYS, Store, StoreError};
 
 /// Hours of the periods that are counted: an hour, a day, thirty days.
 pub const PERIODS: [(&str, u64); 3] = [
@@ -115,10 +118,66 @@ impl Bucket {
     }
 }
 
+/// Keys that were used, until that is written down: never in a request's way.
+#[derive(Debug, Default)]
+pub struct Uses(Mutex<HashMap<KeyId, Timestamp>>);
+
+/// How often uses are written down, and how old one is that is worth writing again.
+const EVERY: Duration = Duration::from_secs(60);
+
+impl Uses {
+    /// Remembers that a key is used, if what is known of it is old.
+    pub fn note(&self, key: &KeyId, last: Option<Timestamp>, now: Timestamp) {
+        if last.is_some_and(|last| now.since(last) < EVERY) {
+            return;
+        }
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.insert(key.clone(), now);
+    }
+
+    /// Returns when a key was used, if that is not written down yet.
+    pub fn of(&self, key: &KeyId) -> Option<Timestamp> {
+        let uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.get(key).copied()
+    }
+
+    /// Writes uses down every minute, and once more when told to end.
+    pub async fn keep(&self, store: &Store, end: &CancellationToken) {
+        while !end.is_cancelled() {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = end.cancelled() => {}
+            }
+            if let Err(error) = self.write(store).await {
+                tracing::warn!(%error, "Cannot write down when keys were used");
+            }
+        }
+    }
+
+    async fn write(&self, store: &Store) -> Result<(), StoreError> {
+        let uses = {
+            let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *uses)
+        };
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let write = move |change: &mut Change<'_>| {
+            for (key, at) in uses {
+                if let Some(mut row) = change.get(&KEYS, &key)? {
+                    row.last_used_at = row.last_used_at.max(Some(at));
+                    change.put(&KEYS, &key, &row)?;
+                }
+            }
+            Ok(())
+        };
+        store.write(write).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn empty_bucket_refills_with_time_and_other_keys_have_their_own() {

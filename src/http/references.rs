@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::auth::Caller;
 use super::envelope::{Answer, Base, Collection, Links, Object, PageQuery, Paging};
 use super::error::{ApiError, ErrorBody};
 use super::{App, files, now};
 use crate::model::{Sha256, Timestamp};
-use crate::store::{Change, REFERENCES};
+use crate::store::{Change, REFERENCES, RowKey, Store};
+
+/// Rows read at a time.
+const STEP: usize = 100;
 
 /// What is known of a reference.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,15 +33,42 @@ pub struct ReferenceAttributes {
 )]
 pub async fn list(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     paging: Paging,
     base: Base,
 ) -> Result<Json<Collection<Object<ReferenceAttributes>>>, ApiError> {
-    let span = ([].as_slice(), paging.cursor.as_deref());
-    let page = app.api.store.list(&REFERENCES, span, paging.limit)?;
-    let rows = page.rows.into_iter();
+    let (rows, next) = visible(&app.api.store, &caller, &paging)?;
+    let rows = rows.into_iter();
     let data = rows.map(|(sha256, at)| object(sha256, at, &base)).collect();
     let url = base.url("/acquit/references");
-    Ok(Json(Collection::new(data, (url, &paging), page.next)))
+    Ok(Json(Collection::new(data, (url, &paging), next)))
+}
+
+/// Rows of a page, and the key of the row after it.
+type Rows = (Vec<(Sha256, Timestamp)>, Option<Vec<u8>>);
+
+/// Reads a page of the references that are there for the caller.
+///
+/// They are few, so that all of others may be passed over to fill a page.
+fn visible(store: &Store, caller: &Caller, paging: &Paging) -> Result<Rows, ApiError> {
+    let (mut found, mut from) = (Vec::new(), paging.cursor.clone());
+    loop {
+        let page = store.list(&REFERENCES, (&[], from.as_deref()), STEP)?;
+        for (sha256, at) in page.rows {
+            if !caller.sees_blob(store, &sha256)? {
+                continue;
+            }
+            // Only a row that is there makes a further page: none is ever empty.
+            if found.len() == paging.limit {
+                return Ok((found, Some(sha256.to_bytes())));
+            }
+            found.push((sha256, at));
+        }
+        from = page.next;
+        if from.is_none() {
+            return Ok((found, None));
+        }
+    }
 }
 
 /// Makes a file a reference: the canary shows it to every new signature set.
@@ -49,9 +80,10 @@ pub async fn list(
 pub async fn mark(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Answer<Object<ReferenceAttributes>>>, ApiError> {
-    let sha256 = files::find(&app, &id)?.digests.sha256;
+    let sha256 = files::find(&app, &caller, &id)?.digests.sha256;
     let mark = move |change: &mut Change<'_>| {
         let at = change.get(&REFERENCES, &sha256)?.unwrap_or_else(now);
         change.put(&REFERENCES, &sha256, &at)?;
@@ -71,8 +103,9 @@ pub async fn mark(
 pub async fn unmark(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
 ) -> Result<StatusCode, ApiError> {
-    let sha256 = files::find(&app, &id)?.digests.sha256;
+    let sha256 = files::find(&app, &caller, &id)?.digests.sha256;
     let unmark = move |change: &mut Change<'_>| {
         change.remove(&REFERENCES, &sha256);
         Ok(())

@@ -13,13 +13,13 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use sha2::Digest;
 
-use super::auth::{Caller, admit};
+use super::auth::{self, Caller, admit};
 use super::envelope::{Answer, Base, Descriptor};
 use super::error::{ApiError, ErrorBody};
 use super::files::opened;
-use super::{App, download, files, now, random, upload};
+use super::{App, access, download, egress, files, now, random, upload};
 use crate::model::{Sha256, Timestamp};
-use crate::store::{Change, KEYS, StoreError, TICKETS, TicketRow};
+use crate::store::{Change, StoreError, TICKETS, TicketRow};
 
 const LIFETIME: Duration = Duration::from_secs(3600);
 /// Old tickets looked at for each new one: more than one, so that they never pile up.
@@ -63,8 +63,8 @@ pub async fn use_upload_url(
 ) -> Result<Json<Answer<Descriptor>>, ApiError> {
     let limit_bytes = app.api.config.http.upload_mb << 20;
     upload::check_length(request.headers(), limit_bytes)?;
-    redeem_upload(&app, &secret).await?;
-    let (analysis, _) = upload::receive(&app, request, limit_bytes).await?;
+    let caller = redeem_upload(&app, &secret).await?;
+    let (analysis, _) = upload::receive(&app, &caller, request, limit_bytes).await?;
     Ok(opened(&analysis, &base))
 }
 
@@ -80,7 +80,7 @@ pub async fn download_url(
     Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Answer<String>>, ApiError> {
-    let blob = files::find(&app, &id)?;
+    let blob = files::find(&app, &caller, &id)?;
     let ticket = TicketRow::Download {
         sha256: blob.digests.sha256,
         expires_at: now().after(LIFETIME),
@@ -108,12 +108,21 @@ pub async fn use_download_url(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let ticket = app.api.store.get(&TICKETS, &digest(&secret))?;
-    match ticket {
-        Some(TicketRow::Download {
-            sha256, expires_at, ..
-        }) if now() < expires_at => download::send(&app, sha256, &headers).await,
-        Some(TicketRow::Download { .. } | TicketRow::Upload { .. }) | None => Err(gone()),
+    let Some(TicketRow::Download {
+        sha256,
+        expires_at,
+        key: Some(key),
+    }) = ticket
+    else {
+        return Err(gone());
+    };
+    // The right is that of the moment, not that of the hour before.
+    let caller = auth::caller_of(&app.api.store, &key)?.ok_or_else(gone)?;
+    if expires_at <= now() || !egress::may_have(&app, &caller, &sha256)? {
+        return Err(gone());
     }
+    egress::account(&app, &caller, &sha256).await?;
+    download::send(&app, sha256, &headers).await
 }
 
 async fn issue(app: &App, ticket: TicketRow) -> Result<String, ApiError> {
@@ -138,7 +147,7 @@ async fn issue(app: &App, ticket: TicketRow) -> Result<String, ApiError> {
 }
 
 /// Takes an upload ticket out of the store: of two who come with it, one gets it.
-async fn redeem_upload(app: &App, secret: &str) -> Result<(), ApiError> {
+async fn redeem_upload(app: &App, secret: &str) -> Result<Caller, ApiError> {
     let ticket_key = digest(secret);
     let present = now();
     let take = move |change: &mut Change<'_>| -> Result<_, StoreError> {
@@ -146,12 +155,14 @@ async fn redeem_upload(app: &App, secret: &str) -> Result<(), ApiError> {
             return Ok(None);
         };
         change.remove(&TICKETS, &ticket_key);
-        let row = change.get(&KEYS, &key)?;
-        let valid = row.is_some_and(|row| row.revoked_at.is_none()) && present < expires_at;
-        Ok(valid.then_some(key))
+        Ok((present < expires_at).then_some(key))
     };
     let key = app.api.store.write(take).await?.ok_or_else(gone)?;
-    admit(app, &key)
+    let caller = auth::caller_of(&app.api.store, &key)?;
+    let caller = caller.filter(|caller| access::WRITERS.contains(&caller.role()));
+    let caller = caller.ok_or_else(gone)?;
+    admit(app, &caller)?;
+    Ok(caller)
 }
 
 fn gone() -> ApiError {

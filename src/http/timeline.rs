@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::auth::Caller;
 use super::engines::Versions;
 use super::envelope::{Base, Collection, Links, Object, PageQuery, Paging};
 use super::error::{ApiError, ErrorBody};
@@ -63,9 +64,10 @@ pub async fn list(
     Path(id): Path<String>,
     Query(query): Query<EngineQuery>,
     paging: Paging,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Collection<Object<ChangeAttributes>>>, ApiError> {
-    let sha256 = files::find(&app, &id)?.digests.sha256;
+    let sha256 = files::find(&app, &caller, &id)?.digests.sha256;
     let engine = query.engine.filter(|id| !id.is_empty());
     let engine = engine.map(|id| id.parse::<EngineId>()).transpose();
     let engine = engine.map_err(|error| ApiError::invalid_argument(error.to_string()))?;

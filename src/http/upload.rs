@@ -5,6 +5,7 @@
 //! leaves nothing.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,11 +18,12 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use multer::{Field, Multipart};
 use tokio::time::timeout;
 
+use super::auth::Caller;
 use super::error::ApiError;
 use super::{App, now};
-use crate::flow::ingest::Submission;
+use crate::flow::ingest::{Accepted, Submission};
 use crate::model::{Analysis, EngineId, Priority, Reuse};
-use crate::store::{BlobRow, Incoming};
+use crate::store::{BlobRow, Change, Incoming};
 
 /// What a form may hold besides the file.
 const OVERHEAD_BYTES: u64 = 64 << 10;
@@ -58,10 +60,11 @@ struct Form {
 /// If the form is not as it should be, too large, too slow, or there is no room.
 pub async fn receive(
     app: &App,
+    caller: &Caller,
     request: Request,
     limit_bytes: u64,
 ) -> Result<(Analysis, BlobRow), ApiError> {
-    let received = take_in(app, request, limit_bytes).await;
+    let received = take_in(app, caller, request, limit_bytes).await;
     let outcome = match &received {
         Ok((_, blob)) => {
             app.api.metrics.upload_bytes.inc_by(blob.size_bytes);
@@ -85,6 +88,7 @@ fn outcome(status: StatusCode) -> &'static str {
 
 async fn take_in(
     app: &App,
+    caller: &Caller,
     request: Request,
     limit_bytes: u64,
 ) -> Result<(Analysis, BlobRow), ApiError> {
@@ -100,7 +104,7 @@ async fn take_in(
         unread.store(0, Ordering::Relaxed);
         match field {
             Some(field) => form.take(app, field, (limit_bytes, &unread)).await?,
-            None => return form.submit(app).await,
+            None => return form.submit(app, caller).await,
         }
     }
     Err(ApiError::bad_request("the form has too many parts"))
@@ -183,7 +187,7 @@ impl Form {
         }
     }
 
-    async fn submit(self, app: &App) -> Result<(Analysis, BlobRow), ApiError> {
+    async fn submit(self, app: &App, caller: &Caller) -> Result<(Analysis, BlobRow), ApiError> {
         let no_file = || ApiError::bad_request("the form has no part named \"file\"");
         let file = self.file.ok_or_else(no_file)?;
         let submission = Submission {
@@ -193,7 +197,14 @@ impl Form {
             reuse: self.reuse.unwrap_or(Reuse::Known),
             now: now(),
         };
-        Ok(app.api.ingest.accept(file, submission).await?)
+        let grant = caller.grant();
+        let place = move |change: &mut Change<'_>, blob: &BlobRow| {
+            grant.give(change, &blob.digests.sha256)?;
+            Ok(Ok::<_, Infallible>(()))
+        };
+        let accepted = app.api.ingest.accept_into(file, submission, place).await?;
+        let Ok(Accepted { analysis, blob, .. }) = accepted;
+        Ok((analysis, blob))
     }
 }
 

@@ -124,6 +124,18 @@ pub enum SharePolicy {
     File,
 }
 
+impl SharePolicy {
+    /// Returns the policy's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::MetadataOnly => "metadata-only",
+            Self::FileOnRequest => "file-on-request",
+            Self::File => "file",
+        }
+    }
+}
+
 /// What a publisher may keep; nothing is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
