@@ -69,6 +69,7 @@ use crate::store::Store;
 use connection::Server;
 use error::ApiError;
 use limit::{Limiter, Uses};
+use people::signin::Door;
 
 /// Largest body of a request that is no upload.
 const BODY_BYTES: usize = 64 << 10;
@@ -105,6 +106,8 @@ struct App {
     keys: tokio::sync::Mutex<()>,
     /// Keys that were used and of which that is not written down yet.
     uses: Uses,
+    /// How people come in.
+    door: Door,
     shutdown: CancellationToken,
 }
 
@@ -142,6 +145,7 @@ pub fn router(api: Api) -> Router {
 
 fn app(api: Api, shutdown: CancellationToken) -> Arc<App> {
     Arc::new(App {
+        door: Door::new(&api.config.login),
         limiter: Limiter::new(api.config.http.requests_per_minute),
         api,
         keys: tokio::sync::Mutex::default(),
@@ -156,7 +160,7 @@ fn routes(app: &Arc<App>) -> Router {
     let keyed = areas.fold(keyed, Router::merge);
     let keyed = keyed.route_layer(from_fn_with_state(Arc::clone(app), auth::authenticate));
     Router::new()
-        .nest("/api/v3", keyed.merge(ticket_routes()).merge(page_routes()))
+        .nest("/api/v3", keyed.merge(open_routes()))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -237,6 +241,13 @@ fn admin_routes() -> Router<Arc<App>> {
         .route("/acquit/rescan", post(engines::rescan))
         .route("/acquit/keys", get(keys::list).post(keys::create))
         .route("/acquit/keys/{id}", delete(keys::revoke))
+}
+
+/// Routes that need no key.
+fn open_routes() -> Router<Arc<App>> {
+    ticket_routes()
+        .merge(page_routes())
+        .merge(people::open_routes())
 }
 
 /// Routes whose URL is the authorization.

@@ -5,11 +5,13 @@
 //! after its other end has seen the answer: a client in the middle of an upload
 //! that was refused would else see a reset in place of the reason.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::Extensions;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -89,7 +91,9 @@ impl Server {
             return;
         }
         let router = self.router.clone();
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let peer = stream.peer_addr().ok().map(|peer| Peer(peer.ip()));
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().extend(peer_of(peer));
             Box::pin(router.clone().oneshot(request.map(Body::new)))
         });
         let mut connection = http1::Builder::new()
@@ -113,6 +117,18 @@ impl Server {
             () = self.shutdown.cancelled() => {}
         }
     }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+fn peer_of(peer: Option<Peer>) -> Extensions {
+    let mut extensions = Extensions::new();
+    if let Some(peer) = peer {
+        extensions.insert(peer);
+    }
+    extensions
 }
 
 async fn accept(

@@ -1,41 +1,88 @@
 //! Users and metadata: what VirusTotal's clients ask before they work.
 //!
-//! A user here is an API key; its id is the key's public one.
+//! A user here is an API key, its id the key's public one; or, in a session, the user who signed
+//! in. Its group is the publisher or the vendor it speaks for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Caller;
 use super::envelope::{Answer, Base, Links, Object};
 use super::error::{ApiError, ErrorBody};
 use super::limit::PERIODS;
+use super::people::signin::last_login;
 use super::{App, now};
-use crate::model::{ApiKey, KeyId};
-use crate::store::{KEYS, KeyRow};
+use crate::model::{ApiKey, KeyId, KeyRole, PublisherId, Seat, Sha256, Timestamp, Usage, User};
+use crate::store::{KEYS, KeyRow, PUBLISHERS, Store, StoreError, USAGE, USERS};
+
+/// What is answered as allowed where there is no limit: the largest number every client can read.
+const UNLIMITED: u64 = (1 << 53) - 1;
+/// Relations to a group that clients ask for.
+const GROUP_RELATIONS: [&str; 3] = [
+    "api_quota_group",
+    "intelligence_quota_group",
+    "monitor_quota_group",
+];
 
 /// What is known of the holder of a key.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserAttributes {
-    /// What the operator calls the key.
+    /// The user's name, or what the operator calls the key.
     first_name: String,
-    /// `admin` or `publisher`.
+    /// `admin`, `publisher`, `viewer` or `vendor`.
     role: &'static str,
     /// `active` or `inactive`.
     status: &'static str,
     user_since: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_login: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
     privileges: BTreeMap<&'static str, Privilege>,
     quotas: BTreeMap<&'static str, Used>,
+    /// When a session ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration_date: Option<u64>,
+    /// The key of a session, only in the answer that opens it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    apikey: Option<String>,
 }
 
-/// Whether something may be done.
+/// Whether something may be done, and by which group.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Privilege {
     granted: bool,
+    /// Id of the group it comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inherited_from: Option<String>,
+    /// `group`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inherited_via: Option<&'static str>,
+}
+
+impl Privilege {
+    /// Makes a privilege that is one's own.
+    pub const fn granted(granted: bool) -> Self {
+        Self {
+            granted,
+            inherited_from: None,
+            inherited_via: None,
+        }
+    }
+
+    fn inherited(group: Option<String>) -> Self {
+        Self {
+            granted: group.is_some(),
+            inherited_via: group.is_some().then_some("group"),
+            inherited_from: group,
+        }
+    }
 }
 
 /// How much of what is allowed is used.
@@ -51,50 +98,172 @@ pub struct Quota {
     allowed: u64,
     used: u64,
     user: Used,
-    group: Used,
+    group: GroupUsed,
+}
+
+/// How much of what is allowed a group has used.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct GroupUsed {
+    allowed: u64,
+    used: u64,
+    /// Id of the group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inherited_from: Option<String>,
+}
+
+/// A user, with what was asked for besides.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserObject {
+    #[serde(flatten)]
+    object: Object<UserAttributes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    relationships: Option<BTreeMap<&'static str, Value>>,
+}
+
+/// What is asked for besides.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RelationsQuery {
+    /// Names of relations, separated by commas: `groups`, `api_quota_group`, …
+    relationships: Option<String>,
 }
 
 /// Shows the holder of a key: by the key's id, by the key itself, or `me`.
 #[utoipa::path(
     get, path = "/api/v3/users/{id}", tag = "users",
-    params(("id" = String, Path, description = "Key id, key, or `me`")),
-    responses((status = 200, body = Answer<Object<UserAttributes>>), (status = 404, body = ErrorBody))
+    params(("id" = String, Path, description = "Key id, key, user id, or `me`"), RelationsQuery),
+    responses((status = 200, body = Answer<UserObject>), (status = 404, body = ErrorBody))
 )]
 pub async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Query(query): Query<RelationsQuery>,
     Extension(caller): Extension<Caller>,
     base: Base,
-) -> Result<Json<Answer<Object<UserAttributes>>>, ApiError> {
+) -> Result<Json<Answer<UserObject>>, ApiError> {
     let row = find(&app, &id, caller)?;
-    let used = used(&app, &row.id);
-    let id = row.id.to_string();
-    let granted = |granted| Privilege { granted };
-    let admin = Caller(row.clone()).is_admin();
-    let data = Object {
+    let wanted = query.relationships.as_deref();
+    let relationships = wanted.map(|wanted| relationships(&row, wanted, &base));
+    let object = object(&app, (row, None), &base)?;
+    let data = UserObject {
+        object,
+        relationships,
+    };
+    Ok(Json(Answer { data }))
+}
+
+/// Names the groups that are asked for; names that are not known are passed over.
+fn relationships(row: &KeyRow, wanted: &str, base: &Base) -> BTreeMap<&'static str, Value> {
+    let group = group(&row.seat);
+    let descriptor = group.map(|id| {
+        let link = base.url(&format!("/groups/{id}"));
+        json!({ "type": "group", "id": id, "links": { "self": link } })
+    });
+    let wanted: Vec<_> = wanted.split(',').map(str::trim).collect();
+    let mut relations = BTreeMap::new();
+    if wanted.contains(&"groups") {
+        let groups: Vec<_> = descriptor.iter().collect();
+        relations.insert("groups", json!({ "data": groups }));
+    }
+    for name in GROUP_RELATIONS {
+        if wanted.contains(&name) {
+            relations.insert(name, json!({ "data": descriptor }));
+        }
+    }
+    relations
+}
+
+/// Returns the id of the group a seat belongs to.
+fn group(seat: &Seat) -> Option<String> {
+    let publisher = seat.publisher.as_ref().map(ToString::to_string);
+    publisher.or_else(|| seat.vendor.as_ref().map(ToString::to_string))
+}
+
+/// Returns the holder of a key as an object, with the key where it is shown.
+///
+/// # Errors
+/// If the store fails.
+pub fn object(
+    app: &App,
+    (row, key): (KeyRow, Option<&ApiKey>),
+    base: &Base,
+) -> Result<Object<UserAttributes>, ApiError> {
+    let store = &app.api.store;
+    let mut quotas: BTreeMap<_, _> = used(app, &row.id).collect();
+    if let Some(publisher) = &row.seat.publisher {
+        quotas.extend(monitor_quotas(store, publisher)?);
+    }
+    let user = row.user.as_ref().map(|id| store.get(&USERS, id));
+    let user: Option<User> = user.transpose()?.flatten();
+    let id = match &row.user {
+        Some(user) => user.to_string(),
+        None => row.id.to_string(),
+    };
+    let over = row.expires_at.is_some_and(|at| at <= now());
+    let is_active = row.revoked_at.is_none() && !over;
+    let login = row.user.as_ref().map(|user| last_login(store, user));
+    let name = user.as_ref().map(|user| user.name.clone());
+    Ok(Object {
         kind: "user",
         links: Links::to(base.url(&format!("/users/{id}"))),
         id,
         attributes: UserAttributes {
             role: row.seat.role.as_str(),
-            status: if row.revoked_at.is_none() {
-                "active"
-            } else {
-                "inactive"
-            },
+            status: if is_active { "active" } else { "inactive" },
             user_since: row.created_at.seconds(),
-            first_name: row.name,
-            privileges: [("file-upload", granted(true)), ("admin", granted(admin))].into(),
-            quotas: used.collect(),
+            last_login: login.transpose()?.flatten().map(Timestamp::seconds),
+            email: user.and_then(|user| user.email),
+            privileges: privileges(&row.seat),
+            quotas,
+            expiration_date: row.expires_at.map(Timestamp::seconds),
+            apikey: key.map(ApiKey::reveal),
+            first_name: name.unwrap_or(row.name),
         },
-    };
-    Ok(Json(Answer { data }))
+    })
 }
 
-/// Shows how many requests a key may make and has made.
+fn privileges(seat: &Seat) -> BTreeMap<&'static str, Privilege> {
+    let own = Privilege::granted;
+    let writes = matches!(seat.role, KeyRole::Admin | KeyRole::Publisher);
+    let publisher = seat.publisher.as_ref().map(ToString::to_string);
+    let vendor = seat.vendor.as_ref().map(ToString::to_string);
+    [
+        ("file-upload", own(writes)),
+        ("admin", own(seat.role == KeyRole::Admin)),
+        ("monitor", Privilege::inherited(publisher)),
+        ("monitor-partner", Privilege::inherited(vendor)),
+    ]
+    .into()
+}
+
+/// Returns what a publisher keeps and has uploaded, and what it may.
+///
+/// # Errors
+/// If the store fails.
+pub fn monitor_quotas(
+    store: &Store,
+    publisher: &PublisherId,
+) -> Result<[(&'static str, Used); 4], StoreError> {
+    let usage: Usage = store.get(&USAGE, publisher)?.unwrap_or_default();
+    let quota = store.get(&PUBLISHERS, publisher)?;
+    let quota = quota.map(|publisher| publisher.quota).unwrap_or_default();
+    let of = |allowed: Option<u64>, used| Used {
+        allowed: allowed.unwrap_or(UNLIMITED),
+        used,
+    };
+    Ok([
+        ("monitor_storage_bytes", of(quota.bytes, usage.bytes)),
+        ("monitor_storage_files", of(quota.files, usage.files)),
+        ("monitor_uploaded_bytes", of(None, usage.uploaded_bytes)),
+        ("monitor_uploaded_files", of(None, usage.uploaded_files)),
+    ])
+}
+
+/// Shows how many requests a key may make and has made, and what its publisher keeps.
 #[utoipa::path(
     get, path = "/api/v3/users/{id}/overall_quotas", tag = "users",
-    params(("id" = String, Path, description = "Key id, key, or `me`")),
+    params(("id" = String, Path, description = "Key id, key, user id, or `me`")),
     responses((status = 200, body = Answer<BTreeMap<String, Quota>>), (status = 404, body = ErrorBody))
 )]
 pub async fn quotas(
@@ -103,21 +272,29 @@ pub async fn quotas(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Answer<BTreeMap<&'static str, Quota>>>, ApiError> {
     let row = find(&app, &id, caller)?;
-    let quota = |(name, used): (&'static str, Used)| {
-        let Used {
-            allowed,
-            used: count,
-        } = used;
-        let quota = Quota {
-            allowed,
-            used: count,
-            user: used,
-            group: used,
-        };
-        (name, quota)
-    };
-    let data = used(&app, &row.id).map(quota).collect();
+    let group = group(&row.seat);
+    let mut data: BTreeMap<_, _> = used(&app, &row.id)
+        .map(|(name, used)| (name, quota(used, None)))
+        .collect();
+    if let Some(publisher) = &row.seat.publisher {
+        let quotas = monitor_quotas(&app.api.store, publisher)?.into_iter();
+        data.extend(quotas.map(|(name, used)| (name, quota(used, group.clone()))));
+    }
     Ok(Json(Answer { data }))
+}
+
+const fn quota(both: Used, inherited_from: Option<String>) -> Quota {
+    let Used { allowed, used } = both;
+    Quota {
+        allowed,
+        used,
+        user: both,
+        group: GroupUsed {
+            allowed,
+            used,
+            inherited_from,
+        },
+    }
 }
 
 fn used(app: &App, key: &KeyId) -> impl Iterator<Item = (&'static str, Used)> {
@@ -127,11 +304,19 @@ fn used(app: &App, key: &KeyId) -> impl Iterator<Item = (&'static str, Used)> {
     quotas.map(|((name, _), (allowed, used))| (name, Used { allowed, used }))
 }
 
-/// Finds whom an id means; a publisher sees nobody but himself.
+/// Finds whom an id means; only an administrator sees others than himself.
 fn find(app: &App, id: &str, caller: Caller) -> Result<KeyRow, ApiError> {
     let named = id.parse::<ApiKey>().map(|key| (key.id(), Some(key)));
     let (wanted, key) = named.unwrap_or_else(|_| (KeyId(id.to_owned()), None));
-    if id == "me" || wanted == caller.0.id {
+    let is_own_key = key
+        .as_ref()
+        .is_none_or(|key| key.digest() == caller.0.digest);
+    let is_own_user = caller
+        .0
+        .user
+        .as_ref()
+        .is_some_and(|user| user.as_str() == id);
+    if id == "me" || is_own_user || (wanted == caller.0.id && is_own_key) {
         return Ok(caller.0);
     }
     // What was asked for may be a secret, so it is not repeated.
@@ -139,10 +324,30 @@ fn find(app: &App, id: &str, caller: Caller) -> Result<KeyRow, ApiError> {
     if !caller.is_admin() {
         return Err(none());
     }
-    let row = app.api.store.get(&KEYS, &wanted)?.ok_or_else(none)?;
-    match key {
-        Some(key) if key.digest() != row.digest => Err(none()),
-        _ => Ok(row),
+    let store = &app.api.store;
+    match (store.get(&KEYS, &wanted)?, key) {
+        (Some(row), Some(key)) if key.digest() != row.digest => Err(none()),
+        (Some(row), _) => Ok(row),
+        (None, _) => {
+            let user = id.parse().ok().map(|id| store.get(&USERS, &id));
+            let user = user.transpose()?.flatten();
+            user.map(seated).ok_or_else(none)
+        }
+    }
+}
+
+/// Makes of a user what a key of theirs would be.
+fn seated(user: User) -> KeyRow {
+    KeyRow {
+        id: KeyId(String::new()),
+        digest: Sha256::new([0; 32]),
+        name: user.name,
+        seat: user.seat,
+        created_at: user.created_at,
+        revoked_at: user.disabled_at,
+        expires_at: None,
+        last_used_at: None,
+        user: Some(user.id),
     }
 }
 
@@ -174,13 +379,32 @@ pub async fn metadata(State(app): State<Arc<App>>) -> Json<Answer<Metadata>> {
     let engines = table
         .values()
         .map(|status| (status.name.clone(), BTreeMap::new()));
-    let relation = |name, description| vec![Relationship { name, description }];
+    let relations = |names: &[(&'static str, &'static str)]| {
+        let names = names.iter();
+        let relations = names.map(|(name, description)| Relationship { name, description });
+        relations.collect::<Vec<_>>()
+    };
+    let (analyses, comments) = (
+        ("analyses", "Analyses of the file"),
+        ("comments", "What vendors say of it"),
+    );
     let data = Metadata {
         engines: engines.collect(),
-        privileges: vec!["file-upload", "admin"],
+        privileges: vec!["file-upload", "admin", "monitor", "monitor-partner"],
         relationships: [
-            ("file", relation("analyses", "Analyses of the file")),
-            ("analysis", relation("item", "The file the analysis is of")),
+            ("file", relations(&[analyses])),
+            (
+                "analysis",
+                relations(&[("item", "The file the analysis is of")]),
+            ),
+            (
+                "monitor_item",
+                relations(&[analyses, comments, ("owner", "The publisher it belongs to")]),
+            ),
+            (
+                "monitor_hash",
+                relations(&[analyses, comments, ("items", "Items with this content")]),
+            ),
         ]
         .into(),
     };
