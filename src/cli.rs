@@ -10,6 +10,7 @@ mod exit;
 mod history;
 mod keys;
 mod ledger;
+mod people;
 mod progress;
 mod proof;
 mod rescan;
@@ -93,6 +94,15 @@ enum Command {
     /// Show what happened and what left, and prove that the ledger is whole
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// Make, list, change and remove publishers, who own collections
+    #[command(subcommand)]
+    Publishers(people::PublishersCommand),
+    /// Make, list, change and remove vendors, who make engines
+    #[command(subcommand)]
+    Vendors(people::VendorsCommand),
+    /// Make, list and disable users, who sign in
+    #[command(subcommand)]
+    Users(people::UsersCommand),
     /// Find what is wrong with this machine and how to mend it
     Doctor,
     /// Check the configuration and print it with every default spelled out
@@ -181,6 +191,9 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Keys(command) => keys::run(&context, command),
         Command::Disputes(command) => block_on(disputes::run(&context, command)),
         Command::Ledger(command) => block_on(ledger::run(&context, command)),
+        Command::Publishers(command) => block_on(people::publishers(&context, command)),
+        Command::Vendors(command) => block_on(people::vendors(&context, command)),
+        Command::Users(command) => block_on(people::users(&context, command)),
         Command::Doctor => block_on(doctor::run(&context)),
         Command::CheckConfig { file } => check::config(&context, file),
         Command::Serve => {

@@ -9,7 +9,7 @@
 //! Nothing here reaches Docker: what needs it is sent to the flow as a
 //! [`Control`].
 
-pub mod access;
+mod access;
 mod analyses;
 mod auth;
 mod bundles;
@@ -57,6 +57,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
 pub use crate::model::Control;
+pub use access::{Rule, rules};
 pub use auth::import_keys;
 
 use crate::config::Config;

@@ -23,11 +23,20 @@ use crate::model::ApiKey;
 pub enum KeysCommand {
     /// Make a key and show it, once
     Create {
-        /// What it is for
-        name: String,
+        /// What it is for; made of role and party if absent
+        name: Option<String>,
         /// What it may do
         #[arg(long, value_enum, default_value_t)]
         role: Role,
+        /// Publisher whose collection it is about
+        #[arg(long, value_name = "ID")]
+        publisher: Option<String>,
+        /// Vendor it is of
+        #[arg(long, value_name = "ID", conflicts_with = "publisher")]
+        vendor: Option<String>,
+        /// When it ceases to work: 2027-01-31T12:00:00Z, or a span like 12h, 90d, 8w, 1y
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
     },
     /// List keys, without the keys themselves
     List,
@@ -52,16 +61,23 @@ pub enum KeysCommand {
 pub enum Role {
     /// Everything, also engines and keys.
     Admin,
-    /// Upload, look up and download.
+    /// Upload, look up and download, and what concerns its publisher's collection.
     #[default]
     Publisher,
+    /// Look up; no upload, no download, no change.
+    Viewer,
+    /// What the vendor's engines detect now, of publishers who consent.
+    Vendor,
 }
 
 impl Role {
-    const fn as_str(self) -> &'static str {
+    /// Returns the role's name on the wire.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Publisher => "publisher",
+            Self::Viewer => "viewer",
+            Self::Vendor => "vendor",
         }
     }
 }
@@ -72,16 +88,32 @@ impl Role {
 /// If it cannot be.
 pub fn run(context: &Context, command: KeysCommand) -> anyhow::Result<Exit> {
     match command {
-        KeysCommand::Create { name, role } => block_on(create(context, &name, role)),
+        KeysCommand::Create {
+            name,
+            role,
+            publisher,
+            vendor,
+            expires,
+        } => {
+            let party = publisher.as_deref().or(vendor.as_deref());
+            let derived = party.map_or_else(
+                || role.as_str().to_owned(),
+                |id| format!("{} {id}", role.as_str()),
+            );
+            let order = json!({
+                "name": name.unwrap_or(derived), "role": role.as_str(),
+                "publisher": publisher, "vendor": vendor, "expires": expires,
+            });
+            block_on(create(context, order))
+        }
         KeysCommand::List => block_on(list(context)),
         KeysCommand::Revoke { id } => block_on(revoke(context, &id)),
         KeysCommand::Init { out, name } => init(context, &out, &name),
     }
 }
 
-async fn create(context: &Context, name: &str, role: Role) -> anyhow::Result<Exit> {
+async fn create(context: &Context, attributes: Value) -> anyhow::Result<Exit> {
     let client = context.quick_client()?;
-    let attributes = json!({ "name": name, "role": role.as_str() });
     let body = json!({ "data": { "type": "key", "attributes": attributes } });
     let request = client.request(Method::POST, &client.url("acquit/keys"));
     let answer = client.once(request.json(&body)).await?;
@@ -107,7 +139,16 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
         return Ok(Exit::Fine);
     }
     let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
-    let head = ["KEY", "ROLE", "MADE", "STATE", "NAME"];
+    let head = [
+        "KEY",
+        "ROLE",
+        "OF",
+        "MADE",
+        "ENDS",
+        "LAST USED",
+        "STATE",
+        "NAME",
+    ];
     emit(&table(context.paint, &head, &rows))?;
     Ok(Exit::Fine)
 }
@@ -122,16 +163,25 @@ fn document(key: Object<Value>) -> Value {
 
 fn row(key: &Object<Value>) -> Vec<String> {
     let text = |name: &str| visible(key.attributes[name].as_str().unwrap_or("-"));
-    let date = |name: &str| key.attributes[name].as_i64();
-    let made = date("creation_date").and_then(|at| jiff::Timestamp::from_second(at).ok());
-    let made = made.map_or_else(|| "-".to_owned(), |at| at.strftime("%F").to_string());
-    let revoked = date("revocation_date").is_some();
-    let state = if revoked { "revoked" } else { "in use" };
+    let day = |name: &str| {
+        let at = key.attributes[name].as_i64();
+        let at = at.and_then(|at| jiff::Timestamp::from_second(at).ok());
+        at.map_or_else(|| "-".to_owned(), |at| at.strftime("%F").to_string())
+    };
+    let party = ["publisher", "vendor"].map(|name| key.attributes[name].as_str());
+    let party = party.into_iter().flatten().next().unwrap_or("-");
+    let state = match key.attributes["status"].as_str() {
+        Some("active") => "in use".to_owned(),
+        _ => text("status"),
+    };
     vec![
         visible(&key.id),
         text("role"),
-        made,
-        state.to_owned(),
+        visible(party),
+        day("creation_date"),
+        day("expiration_date"),
+        day("last_use_date"),
+        state,
         text("name"),
     ]
 }

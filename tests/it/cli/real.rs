@@ -173,3 +173,72 @@ async fn bundle_is_carried_from_one_appliance_to_another() {
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("clamav  9       promoted"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parties_and_their_keys_are_made_by_command() {
+    let appliance = Appliance::start().await;
+    let dir = super::folder(&[("password", "correct horse battery\n")]);
+    let password = dir.path().join("password");
+    let password = password.to_str().unwrap();
+    let made = async |arguments: &[&str]| {
+        let mut command = super::bare();
+        command
+            .env("ACQUIT_SERVER", &appliance.url)
+            .env("ACQUIT_APIKEY", &appliance.admin)
+            .args(arguments);
+        let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = run.await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (String::from_utf8(output.stdout).unwrap(), said)
+    };
+    let (id, said) = made(&["publishers", "create", "Acme Inc"]).await;
+    assert_eq!(id, "acme-inc\n", "{said}");
+    let (id, said) = made(&["vendors", "create", "Clam", "--engine", "clamav"]).await;
+    assert_eq!(id, "clam\n", "{said}");
+    let (_, said) = made(&["vendors", "create", "X", "--engine", "nope"]).await;
+    assert!(said.contains("clamav, yara"), "{said}");
+    for party in [
+        &[
+            "--role",
+            "publisher",
+            "--publisher",
+            "acme-inc",
+            "--expires",
+            "90d",
+        ][..],
+        &["--role", "viewer", "--publisher", "acme-inc"],
+        &["--role", "vendor", "--vendor", "clam"],
+        &["--role", "admin"],
+    ] {
+        let arguments = [&["keys", "create"], party].concat();
+        let (key, said) = made(&arguments).await;
+        assert_eq!(key.trim_end().len(), 64, "the key alone: {key:?} {said}");
+    }
+    let (list, _) = made(&["keys", "list"]).await;
+    assert!(list.contains("publisher acme-inc"), "{list}");
+    let create = [
+        "users",
+        "create",
+        "Ann",
+        "--role",
+        "viewer",
+        "--password-file",
+        password,
+    ];
+    assert_eq!(made(&create).await.0, "ann\n");
+    let (shown, said) = made(&["users", "disable", "ann"]).await;
+    assert!(shown.contains("disabled date"), "{shown} {said}");
+    let edit = [
+        "publishers",
+        "edit",
+        "acme-inc",
+        "--policy",
+        "never",
+        "--quota-files",
+        "3",
+    ];
+    let (shown, _) = made(&edit).await;
+    assert!(shown.contains("never") && shown.contains('3'), "{shown}");
+    let (gone, _) = made(&["publishers", "remove", "acme-inc"]).await;
+    assert_eq!(gone, "publisher acme-inc is removed\n");
+}

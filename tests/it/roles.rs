@@ -1,0 +1,511 @@
+//! Who may what: every route with every role, compared with a table written by hand.
+//!
+//! A part of the API that is new adds its lines to [`TABLE`]; until then its routes are listed in
+//! [`TO_COME`] by how they begin, and are only checked for refusing the roles they say they refuse.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
+use std::collections::BTreeSet;
+
+use acquit::http::rules;
+use acquit::model::{ApiKey, KeyRole, Publisher, Seat, Timestamp, Vendor};
+use acquit::store::{KEYS, KeyRow, PUBLISHERS, VENDORS};
+use reqwest::{Client, Method};
+use serde_json::Value;
+
+use crate::http::appliance::{Appliance, client};
+
+/// Route, and who may: a(dmin), p(ublisher), w (viewer), v(endor).
+const TABLE: &[(&str, &str)] = &[
+    ("POST /files", "ap"),
+    ("GET /files/upload_url", "ap"),
+    ("GET /files/{id}", "apw"),
+    ("POST /files/{id}/analyse", "ap"),
+    ("GET /files/{id}/analyses", "apw"),
+    ("GET /files/{id}/relationships/analyses", "apw"),
+    ("GET /files/{id}/download", "ap"),
+    ("GET /files/{id}/download_url", "ap"),
+    ("GET /files/{id}/timeline", "apw"),
+    ("PUT /files/{id}/reference", "a"),
+    ("DELETE /files/{id}/reference", "a"),
+    ("GET /analyses/{id}", "apw"),
+    ("GET /analyses/{id}/item", "apw"),
+    ("GET /analyses/{id}/relationships/item", "apw"),
+    ("GET /acquit/analyses/{id}/raw/{engine}", "apw"),
+    ("GET /search", "apw"),
+    ("GET /metadata", "apwv"),
+    ("GET /users/{id}", "apwv"),
+    ("GET /users/{id}/overall_quotas", "apwv"),
+    ("GET /groups/{id}", "apwv"),
+    ("GET /acquit/engines", "apw"),
+    ("GET /acquit/engines/{id}", "apw"),
+    ("GET /acquit/engines/{id}/signature_sets", "apw"),
+    ("GET /acquit/engines/{id}/signature_sets/{set}", "apw"),
+    ("GET /acquit/engines/{id}/updates", "apw"),
+    ("GET /acquit/engines/{id}/updates/{number}", "apw"),
+    ("GET /acquit/engines/{id}/updates/{number}/output", "apw"),
+    ("POST /acquit/engines/{id}/restart", "a"),
+    ("POST /acquit/engines/{id}/update", "a"),
+    ("POST /acquit/engines/{id}/rollback", "a"),
+    ("POST /acquit/engines/{id}/promote", "a"),
+    ("POST /acquit/engines/{id}/hold", "a"),
+    ("POST /acquit/engines/{id}/release", "a"),
+    ("GET /acquit/signatures/export", "apw"),
+    ("GET /acquit/signatures/key", "apw"),
+    ("POST /acquit/signatures/import", "a"),
+    ("GET /acquit/rescans", "apw"),
+    ("GET /acquit/rescans/{number}", "apw"),
+    ("POST /acquit/rescan", "a"),
+    ("GET /acquit/events", "apw"),
+    ("GET /acquit/references", "apw"),
+    ("GET /acquit/keys", "a"),
+    ("POST /acquit/keys", "a"),
+    ("DELETE /acquit/keys/{id}", "a"),
+    ("POST /acquit/signout", "apwv"),
+    ("GET /acquit/publishers", "a"),
+    ("POST /acquit/publishers", "a"),
+    ("GET /acquit/publishers/{id}", "apw"),
+    ("PATCH /acquit/publishers/{id}", "a"),
+    ("DELETE /acquit/publishers/{id}", "a"),
+    ("GET /acquit/vendors", "a"),
+    ("POST /acquit/vendors", "a"),
+    ("GET /acquit/vendors/{id}", "a"),
+    ("PATCH /acquit/vendors/{id}", "a"),
+    ("DELETE /acquit/vendors/{id}", "a"),
+    ("GET /acquit/users", "a"),
+    ("POST /acquit/users", "a"),
+    ("GET /acquit/users/{id}", "a"),
+    ("PATCH /acquit/users/{id}", "a"),
+];
+
+/// How routes begin whose lines are not in the table yet.
+const TO_COME: &[&str] = &[
+    "/monitor",
+    "/monitor_partner",
+    "/acquit/collections",
+    "/acquit/items",
+    "/acquit/trash",
+    "/acquit/incidents",
+    "/acquit/disputes",
+    "/acquit/directory",
+    "/acquit/subscriptions",
+    "/acquit/deliveries",
+    "/acquit/ledger",
+    "/acquit/partner",
+    "/acquit/file_requests",
+];
+
+/// Routes that need no key.
+const OPEN: &[&str] = &[
+    "POST /ui/signin",
+    "POST /acquit/uploads/{secret}",
+    "GET /acquit/downloads/{secret}",
+];
+
+const ROLES: [(char, KeyRole); 4] = [
+    ('a', KeyRole::Admin),
+    ('p', KeyRole::Publisher),
+    ('w', KeyRole::Viewer),
+    ('v', KeyRole::Vendor),
+];
+
+fn is_to_come(path: &str) -> bool {
+    TO_COME.iter().any(|start| path.starts_with(start))
+}
+
+#[test]
+fn every_rule_is_in_the_table_and_every_line_of_it_is_a_rule() {
+    let letters = |who: &[KeyRole]| -> String {
+        let ours = ROLES.iter().filter(|(_, role)| who.contains(role));
+        ours.map(|(letter, _)| *letter).collect()
+    };
+    let mut ruled = BTreeSet::new();
+    for rule in rules() {
+        let route = format!("{} {}", rule.method, rule.path);
+        let line = TABLE.iter().find(|(written, _)| *written == route);
+        match line {
+            Some((_, who)) => assert_eq!(letters(rule.who), *who, "{route}"),
+            None => assert!(is_to_come(rule.path), "{route} is not in the table"),
+        }
+        assert!(ruled.insert(route.clone()), "{route} has two rules");
+    }
+    for (route, _) in TABLE {
+        assert!(ruled.contains(*route), "{route} has no rule");
+    }
+}
+
+#[tokio::test]
+async fn every_described_route_has_a_rule_and_every_rule_a_description() {
+    let appliance = Appliance::start().await;
+    let document: Value = appliance.json("/openapi.json").await;
+    let mut described = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let Some(path) = path.strip_prefix("/api/v3") else {
+            continue;
+        };
+        for method in methods.as_object().unwrap().keys() {
+            if ["get", "post", "put", "patch", "delete"].contains(&method.as_str()) {
+                described.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    let ruled: BTreeSet<_> = rules()
+        .map(|rule| format!("{} {}", rule.method, rule.path))
+        .collect();
+    let open = |route: &&String| !OPEN.contains(&route.as_str());
+    let unruled: Vec<_> = described.difference(&ruled).filter(open).collect();
+    assert!(unruled.is_empty(), "no rule for {unruled:?}");
+    let undescribed: Vec<_> = ruled.difference(&described).collect();
+    assert!(undescribed.is_empty(), "not described: {undescribed:?}");
+}
+
+/// Somebody who asks: a name, the letter of the role, a client.
+struct Asker {
+    name: &'static str,
+    letter: char,
+    client: Client,
+}
+
+/// Keeps a key of a seat.
+pub async fn key_of(appliance: &Appliance, seat: Seat) -> String {
+    key_with(appliance, seat, |_| ()).await
+}
+
+pub async fn key_with(
+    appliance: &Appliance,
+    seat: Seat,
+    change: impl FnOnce(&mut KeyRow),
+) -> String {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits).unwrap();
+    let key = ApiKey::new(bits);
+    let at = Timestamp::from_millis(1_700_000_000_000);
+    let mut row = KeyRow::new(&key, "test".to_owned(), seat, at);
+    change(&mut row);
+    let write = appliance
+        .store
+        .write(move |change| change.put(&KEYS, &row.id, &row));
+    write.await.unwrap();
+    key.reveal()
+}
+
+pub fn publisher(id: &str) -> Publisher {
+    serde_json::from_value(serde_json::json!({
+        "id": id, "name": id.to_uppercase(), "created_at": 1_700_000_000_000_u64,
+    }))
+    .unwrap()
+}
+
+pub fn vendor(id: &str, engine: &str) -> Vendor {
+    serde_json::from_value(serde_json::json!({
+        "id": id, "name": id.to_uppercase(), "created_at": 1_700_000_000_000_u64,
+        "engines": [engine],
+    }))
+    .unwrap()
+}
+
+pub fn of_publisher(role: KeyRole, id: &str) -> Seat {
+    Seat {
+        publisher: Some(id.parse().unwrap()),
+        ..Seat::of(role)
+    }
+}
+
+pub fn of_vendor(id: &str) -> Seat {
+    Seat {
+        vendor: Some(id.parse().unwrap()),
+        ..Seat::of(KeyRole::Vendor)
+    }
+}
+
+/// Two publishers, `acme` and `other`, and two vendors, `clam` and `yara`.
+pub async fn parties(appliance: &Appliance) {
+    let write = appliance.store.write(|change| {
+        for id in ["acme", "other"] {
+            let row = publisher(id);
+            change.put(&PUBLISHERS, &row.id, &row)?;
+        }
+        for (id, engine) in [("clam", "clamav"), ("yara", "yara")] {
+            let row = vendor(id, engine);
+            change.put(&VENDORS, &row.id, &row)?;
+        }
+        Ok(())
+    });
+    write.await.unwrap();
+}
+
+async fn askers(appliance: &Appliance) -> Vec<Asker> {
+    let mut askers = Vec::new();
+    for (name, letter, seat) in [
+        ("admin", 'a', Seat::ADMIN),
+        ("publisher", 'p', of_publisher(KeyRole::Publisher, "acme")),
+        (
+            "foreign publisher",
+            'p',
+            of_publisher(KeyRole::Publisher, "other"),
+        ),
+        ("publisher of nobody", 'p', Seat::of(KeyRole::Publisher)),
+        ("viewer", 'w', of_publisher(KeyRole::Viewer, "acme")),
+        ("viewer of all", 'w', Seat::of(KeyRole::Viewer)),
+        ("vendor", 'v', of_vendor("clam")),
+        ("foreign vendor", 'v', of_vendor("yara")),
+    ] {
+        askers.push(Asker {
+            name,
+            letter,
+            client: client(&key_of(appliance, seat).await),
+        });
+    }
+    askers
+}
+
+/// Fills a route's names with what is nowhere.
+fn nowhere(path: &str) -> String {
+    let hash = "ab".repeat(32);
+    let first = match path.split('/').nth(1) {
+        Some("files") => hash.clone(),
+        Some("analyses") => format!("f-{hash}-1700000000000"),
+        _ if path.starts_with("/acquit/analyses") => format!("f-{hash}-1700000000000"),
+        _ => "nobody".to_owned(),
+    };
+    let path = path.replace("{id}", &first).replace("{number}", "1");
+    let mut filled = String::new();
+    let mut within = false;
+    for character in path.chars() {
+        match character {
+            '{' => {
+                within = true;
+                filled.push_str("nothing");
+            }
+            '}' => within = false,
+            _ if within => {}
+            character => filled.push(character),
+        }
+    }
+    filled
+}
+
+async fn ask(asker: &Client, appliance: &Appliance, route: (&str, &str)) -> (u16, String) {
+    let (method, path) = route;
+    let method: Method = method.parse().unwrap();
+    let request = asker.request(method, appliance.api(&nowhere(path)));
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    (status, response.text().await.unwrap_or_default())
+}
+
+/// Tells whether an answer refuses the role, and not only what is asked for.
+fn refuses_role((status, text): &(u16, String)) -> bool {
+    *status == 403 && (text.contains("only a key of") || text.contains("nobody may"))
+}
+
+#[tokio::test]
+async fn every_route_refuses_the_roles_it_is_not_for_and_no_other() {
+    let appliance = Appliance::start().await;
+    parties(&appliance).await;
+    for asker in askers(&appliance).await {
+        for rule in rules() {
+            let route = format!("{} {}", rule.method, rule.path);
+            let line = TABLE.iter().find(|(written, _)| *written == route);
+            let role = ROLES.iter().find(|(letter, _)| *letter == asker.letter);
+            let may = match line {
+                Some((_, who)) => who.contains(asker.letter),
+                None => rule.who.contains(&role.unwrap().1),
+            };
+            let seen = ask(&asker.client, &appliance, (rule.method, rule.path)).await;
+            assert_eq!(
+                refuses_role(&seen),
+                !may,
+                "{}: {route}: {seen:?}",
+                asker.name
+            );
+            assert_ne!(seen.0, 401, "{}: {route}: {seen:?}", asker.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn key_that_ended_and_no_key_open_nothing() {
+    let appliance = Appliance::start().await;
+    let past = Some(Timestamp::from_millis(1_700_000_000_001));
+    let revoked = key_with(&appliance, Seat::ADMIN, |row| row.revoked_at = past).await;
+    let expired = key_with(&appliance, Seat::ADMIN, |row| row.expires_at = past).await;
+    let nobody = Client::builder().no_proxy().build().unwrap();
+    for (asker, word) in [
+        (client(&revoked), "revoked"),
+        (client(&expired), "expired"),
+        (nobody, "missing"),
+    ] {
+        for rule in rules() {
+            let seen = ask(&asker, &appliance, (rule.method, rule.path)).await;
+            assert_eq!(seen.0, 401, "{} {}: {seen:?}", rule.method, rule.path);
+            assert!(seen.1.contains(word), "{seen:?}");
+        }
+    }
+}
+
+/// Status, headers but the date, and body of an answer.
+async fn whole(asker: &Client, url: String, method: &str) -> (u16, Vec<String>, String) {
+    let method: Method = method.parse().unwrap();
+    let response = asker.request(method, url).send().await.unwrap();
+    let headers = response.headers().iter();
+    let headers = headers.filter(|(name, _)| *name != "date");
+    let mut headers: Vec<_> = headers.map(|header| format!("{header:?}")).collect();
+    headers.sort();
+    (
+        response.status().as_u16(),
+        headers,
+        response.text().await.unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn file_of_another_is_answered_as_one_that_does_not_exist() {
+    let appliance = Appliance::start().await;
+    parties(&appliance).await;
+    let owner = client(&key_of(&appliance, of_publisher(KeyRole::Publisher, "acme")).await);
+    let form = crate::http::appliance::file("secret-product.exe", b"abc");
+    let sent = owner.post(appliance.api("/files")).multipart(form);
+    assert_eq!(sent.send().await.unwrap().status(), 200);
+    appliance.settle().await;
+    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let (sha1, md5) = (
+        "a9993e364706816aba3e25717850c26c9cd0d89d",
+        "900150983cd24fb0d6963f7d28e17f72",
+    );
+    let listed = whole(
+        &owner,
+        appliance.api(&format!("/files/{sha256}/analyses")),
+        "GET",
+    )
+    .await;
+    let listed: Value = serde_json::from_str(&listed.2).unwrap();
+    let analysis = listed["data"][0]["id"].as_str().unwrap().to_owned();
+    let number = analysis.rsplit('-').next().unwrap();
+    let base64 = |text: String| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD_NO_PAD.encode(text)
+    };
+    let (real, false_md5) = (base64(format!("{md5}:{number}")), "f".repeat(32));
+    // Pairs of the same length: what is there, and what is nowhere.
+    let mut pairs = vec![(real, base64(format!("{false_md5}:{number}")))];
+    pairs.push((analysis.clone(), analysis.replace(sha256, &"f".repeat(64))));
+    let mut urls = Vec::new();
+    for (real, unreal) in pairs {
+        for (method, before, after) in [
+            ("GET", "/analyses/", ""),
+            ("GET", "/analyses/", "/item"),
+            ("GET", "/analyses/", "/relationships/item"),
+            ("GET", "/acquit/analyses/", "/raw/clamav"),
+        ] {
+            urls.push((
+                method,
+                format!("{before}{real}{after}"),
+                real.clone(),
+                unreal.clone(),
+            ));
+        }
+    }
+    for hash in [sha256, sha1, md5] {
+        let unreal = "f".repeat(hash.len());
+        for (method, before, after) in [
+            ("GET", "/files/", ""),
+            ("POST", "/files/", "/analyse"),
+            ("GET", "/files/", "/analyses"),
+            ("GET", "/files/", "/relationships/analyses"),
+            ("GET", "/files/", "/download"),
+            ("HEAD", "/files/", "/download"),
+            ("GET", "/files/", "/download_url"),
+            ("GET", "/files/", "/timeline"),
+            ("GET", "/search?query=", ""),
+        ] {
+            let url = format!("{before}{hash}{after}");
+            urls.push((method, url, hash.to_owned(), unreal.clone()));
+        }
+    }
+    for seat in [
+        of_publisher(KeyRole::Publisher, "other"),
+        of_publisher(KeyRole::Viewer, "other"),
+        Seat::of(KeyRole::Publisher),
+        of_vendor("clam"),
+    ] {
+        let name = format!("{seat:?}");
+        let asker = client(&key_of(&appliance, seat).await);
+        for (method, url, real, unreal) in &urls {
+            let there = whole(&asker, appliance.api(url), method).await;
+            let nowhere = url.replace(real.as_str(), unreal);
+            let nowhere = whole(&asker, appliance.api(&nowhere), method).await;
+            let there = (there.0, there.1, there.2.replace(real.as_str(), unreal));
+            assert_eq!(there, nowhere, "{name}: {method} {url}");
+            assert!(!there.2.contains("secret-product"), "{name}: {url}");
+        }
+    }
+    for seat in [
+        of_publisher(KeyRole::Viewer, "acme"),
+        Seat::of(KeyRole::Viewer),
+        Seat::ADMIN,
+    ] {
+        let asker = client(&key_of(&appliance, seat).await);
+        for url in [format!("/files/{sha256}"), format!("/analyses/{analysis}")] {
+            let seen = whole(&asker, appliance.api(&url), "GET").await;
+            assert_eq!(seen.0, 200, "{url}: {seen:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_brings_the_same_bytes_learns_nothing_of_who_brought_them_before() {
+    let appliance = Appliance::start().await;
+    parties(&appliance).await;
+    let send = async |id: &str, name: &str| {
+        let key = key_of(&appliance, of_publisher(KeyRole::Publisher, id)).await;
+        let form = crate::http::appliance::file(name, b"abc");
+        let sent = client(&key).post(appliance.api("/files")).multipart(form);
+        assert_eq!(sent.send().await.unwrap().status(), 200);
+        client(&key)
+    };
+    let _acme = send("acme", "unannounced-product.exe").await;
+    let other = send("other", "mine.exe").await;
+    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let seen = whole(&other, appliance.api(&format!("/files/{sha256}")), "GET").await;
+    assert_eq!(seen.0, 200);
+    assert!(!seen.2.contains("unannounced"), "{}", seen.2);
+    let file: Value = serde_json::from_str(&seen.2).unwrap();
+    assert_eq!(file["data"]["attributes"]["times_submitted"], 1);
+}
+
+#[tokio::test]
+async fn download_url_is_worth_what_its_key_is_worth_when_it_is_used() {
+    let appliance = Appliance::start().await;
+    parties(&appliance).await;
+    let key = key_of(&appliance, of_publisher(KeyRole::Publisher, "acme")).await;
+    let id = key.parse::<ApiKey>().unwrap().id();
+    let asker = client(&key);
+    let form = crate::http::appliance::file("a", b"abc");
+    let sent = asker.post(appliance.api("/files")).multipart(form);
+    assert_eq!(sent.send().await.unwrap().status(), 200);
+    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let url = appliance.api(&format!("/files/{sha256}/download_url"));
+    let url: Value = asker.get(url).send().await.unwrap().json().await.unwrap();
+    let url = url["data"].as_str().unwrap().to_owned();
+    let nobody = Client::builder().no_proxy().build().unwrap();
+    assert_eq!(nobody.get(&url).send().await.unwrap().status(), 200);
+    let past = Some(Timestamp::from_millis(1));
+    let nowhere = appliance.api(&format!("/acquit/downloads/{}", "0".repeat(64)));
+    let unknown = whole(&nobody, nowhere, "GET").await;
+    let alter: [fn(&mut KeyRow, Option<Timestamp>); 3] = [
+        |row, at| row.expires_at = at,
+        |row, at| row.revoked_at = at,
+        |row, _| row.seat = Seat::of(KeyRole::Viewer),
+    ];
+    let good = appliance.store.get(&KEYS, &id).unwrap().unwrap();
+    for alter in alter {
+        let mut row = good.clone();
+        alter(&mut row, past);
+        let write = appliance
+            .store
+            .write(move |change| change.put(&KEYS, &row.id, &row));
+        write.await.unwrap();
+        assert_eq!(whole(&nobody, url.clone(), "GET").await, unknown);
+    }
+}
