@@ -28,13 +28,13 @@ pub use ledger::{Ledger, LedgerError, LedgerFilter, Place};
 pub use queries::{Page, Read};
 pub use rows::{
     BlobRow, ClockRow, HoldRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow,
-    TimelineRow, TreeActRow,
+    TimelineRow, TreeAct, TreeActRow,
 };
 pub use seen::{Answered, Pair, SeenRow, word};
 pub use tables::{
-    ANALYSES, BLOB_ITEMS, BLOBS, CLOCKS, COMMENTS, DELIVERIES, DISPUTE_DUE, DISPUTES, DISPUTES_OF,
-    EVENTS, FACTS, FILE_REQUESTS, GRANTS, HOLDERS, INCIDENT_INDEX, INCIDENT_OF, INCIDENTS, ITEMS,
-    JOBS, KEYS, MD5S, META, OUTBOX, PROOFS, PUBLISHER_EVENTS, PUBLISHERS, RAW_OUTPUTS, REFERENCES,
+    ANALYSES, BLOB_ITEMS, BLOBS, CLOCKS, COMMENTS, DELIVERIES, DISPUTES, EVENTS, FACTS,
+    FILE_REQUESTS, GRANTS, HOLDERS, INCIDENT_INDEX, INCIDENT_OF, INCIDENTS, ITEMS, JOBS, KEPT,
+    KEYS, MD5S, META, OUTBOX, PROOFS, PUBLISHER_EVENTS, PUBLISHERS, RAW_OUTPUTS, REFERENCES,
     RESCANS, RESULTS, SEEN, SETS, SHA1S, SIGNATURE_SETS, STANDINGS, STATISTICS, SUBSCRIPTIONS,
     TAGGED, THREADS, TICKETS, TIMELINE, TRASH, TREE_ACTS, Table, UNROUTED, UPDATES, USAGE, USERS,
     VENDORS,
@@ -120,6 +120,19 @@ impl Store {
     where
         T: Send + 'static,
         F: FnOnce(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.write(change).await
+    }
+
+    /// As [`Self::write`], for a change that may also be refused for reasons of its own.
+    ///
+    /// # Errors
+    /// Those of the closure and of the disk. After an error nothing of the change is visible.
+    pub async fn attempt<T, E, F>(&self, change: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Change<'_>) -> Result<T, E> + Send + 'static,
     {
         self.writer.write(change).await
     }

@@ -1,95 +1,30 @@
 //! Collections: what is done to a publisher's tree of folders and items.
+//!
+//! A file is put, edited, moved, copied or deleted in one change. So is a folder with little in
+//! it; one with more is an act that is written down first and then done in steps, each a change of
+//! its own, so that a million items stop nobody and a crash stops nothing. What an act is about
+//! cannot be touched until it is done.
+
+mod act;
+mod error;
+mod hold;
+mod list;
+mod place;
+mod sorted;
 
 use std::sync::Arc;
 
+pub use error::CollectionError;
+
 use crate::config;
-use crate::flow::ingest::{Ingest, IngestError};
+use crate::flow::ingest::{Accepted, Ingest, Submission};
 use crate::model::{
-    Analysis, InvalidPath, Item, ItemId, ItemPath, PublisherId, Quota, ReleaseCard, Sha256,
+    Analysis, Item, ItemId, ItemPath, Priority, PublisherId, Quota, ReleaseCard, Reuse, Sha256,
     SharePolicy, Timestamp, Trashed, Usage,
 };
-use crate::store::{Incoming, Page, Store, StoreError};
-
-/// Why something cannot be done to a collection.
-#[derive(Debug, thiserror::Error)]
-pub enum CollectionError {
-    /// There is no such publisher.
-    #[error("there is no publisher {publisher}")]
-    UnknownPublisher {
-        /// Its id.
-        publisher: PublisherId,
-    },
-    /// There is nothing at that path.
-    #[error("there is nothing at {path}")]
-    NotFound {
-        /// Which path.
-        path: ItemPath,
-    },
-    /// Something else is at that path.
-    #[error("there is already {what} at {path}; move it away or choose another path")]
-    Occupied {
-        /// Which path.
-        path: ItemPath,
-        /// What is there: `a file` or `a folder`.
-        what: &'static str,
-    },
-    /// The quota of bytes is used up.
-    #[error(
-        "the storage quota of {allowed} bytes is exhausted: {used} are used and {wanted} more are \
-         needed; delete items and empty the trash, or ask an administrator for more"
-    )]
-    BytesExhausted {
-        /// What may be kept.
-        allowed: u64,
-        /// What is.
-        used: u64,
-        /// What is to be added.
-        wanted: u64,
-    },
-    /// The quota of files is used up.
-    #[error(
-        "the quota of {allowed} files is exhausted; delete items and empty the trash, or ask an \
-         administrator for more"
-    )]
-    FilesExhausted {
-        /// How many may be kept.
-        allowed: u64,
-    },
-    /// A folder cannot be moved or copied into itself.
-    #[error("{to} lies in {from}: a folder cannot go into itself")]
-    IntoItself {
-        /// The folder.
-        from: ItemPath,
-        /// Where it was to go.
-        to: ItemPath,
-    },
-    /// What was asked for is only for files, or only for folders.
-    #[error("{path} is {what}, for which this cannot be done")]
-    WrongKind {
-        /// Which path.
-        path: ItemPath,
-        /// What it is: `a file` or `a folder`.
-        what: &'static str,
-    },
-    /// An act on the same part of the collection is still under way.
-    #[error("{path} is still being moved, copied or deleted; try again shortly")]
-    Busy {
-        /// Which path.
-        path: ItemPath,
-    },
-    /// A path cannot be.
-    #[error(transparent)]
-    Path(#[from] InvalidPath),
-    /// A value is not as it should be.
-    #[error("{0}")]
-    Invalid(String),
-    /// The file could not be taken in.
-    #[error(transparent)]
-    Ingest(#[from] IngestError),
-    /// The rows could not be read or written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
+use crate::store::{
+    BLOB_ITEMS, Change, Incoming, PUBLISHERS, Page, Store, StoreError, USAGE, blob_items_prefix,
+};
 
 /// Who does something, and when.
 #[derive(Clone, Debug)]
@@ -158,7 +93,6 @@ pub enum OrderBy {
 
 /// Collections, and what is done to them; clones share it.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "not built yet")]
 pub struct Collections {
     store: Store,
     ingest: Ingest,
@@ -182,40 +116,67 @@ impl Collections {
     /// If it may not be there; then nothing is acknowledged.
     pub async fn put(
         &self,
-        _id: ItemId,
-        _incoming: Incoming,
-        _actor: Actor,
+        id: ItemId,
+        incoming: Incoming,
+        actor: Actor,
     ) -> Result<Put, CollectionError> {
-        Err(unbuilt())
+        place::may_place(&self.store, &id)?;
+        let submission = Submission {
+            name: Some(id.path.name().to_owned()),
+            engines: None,
+            priority: Priority::Interactive,
+            reuse: Reuse::Known,
+            now: actor.now,
+        };
+        let history = self.config.collections.history;
+        let placing = move |change: &mut Change<'_>, blob: &_| {
+            kept_apart(place::place(change, (&id, blob), &actor, history))
+        };
+        let accepted = self.ingest.accept_into(incoming, submission, placing);
+        let Accepted {
+            analysis, placed, ..
+        } = accepted.await??;
+        Ok(Put {
+            item: placed,
+            analysis,
+        })
     }
 
     /// Makes a folder, and those above it; one that is there stays as it is.
     ///
     /// # Errors
     /// If a file is in the way.
-    pub async fn make_folder(&self, _id: ItemId, _actor: Actor) -> Result<Item, CollectionError> {
-        Err(unbuilt())
+    pub async fn make_folder(&self, id: ItemId, actor: Actor) -> Result<Item, CollectionError> {
+        let make = move |change: &mut Change<'_>| place::make_folder(change, &id, &actor);
+        self.store.attempt(make).await
     }
 
-    /// Reads an item.
+    /// Reads an item; the collection itself is one too, with what the publisher's row says.
     ///
     /// # Errors
     /// If the store fails.
-    pub fn get(&self, _id: &ItemId) -> Result<Option<Item>, CollectionError> {
-        Err(unbuilt())
+    pub fn get(&self, id: &ItemId) -> Result<Option<Item>, CollectionError> {
+        if id.path.is_root() {
+            let publisher = self.store.get(&PUBLISHERS, &id.publisher)?;
+            return Ok(publisher.as_ref().map(place::root));
+        }
+        Ok(place::item(&self.store, id)?)
     }
 
     /// Lists items, folders among them; `cursor` is the `next` of the page before.
+    ///
+    /// With tags and no other order, items come by their content. The orders that look at all
+    /// that fits take a while for many items: not for the threads that serve others.
     ///
     /// # Errors
     /// If the folder is not there, or the query cannot be answered.
     pub fn list(
         &self,
-        _publisher: &PublisherId,
-        _query: &Query,
-        _page: (Option<&[u8]>, usize),
+        publisher: &PublisherId,
+        query: &Query,
+        (cursor, limit): (Option<&[u8]>, usize),
     ) -> Result<Page<(ItemPath, Item)>, CollectionError> {
-        Err(unbuilt())
+        list::list(&self.store, publisher, query, (cursor, limit.max(1)))
     }
 
     /// Changes what is said of an item.
@@ -307,8 +268,10 @@ impl Collections {
     ///
     /// # Errors
     /// If there is no such publisher.
-    pub fn usage(&self, _publisher: &PublisherId) -> Result<(Usage, Quota), CollectionError> {
-        Err(unbuilt())
+    pub fn usage(&self, publisher: &PublisherId) -> Result<(Usage, Quota), CollectionError> {
+        let quota = place::publisher(&self.store, publisher)?.quota;
+        let usage = self.store.get(&USAGE, publisher)?;
+        Ok((usage.unwrap_or_default(), quota))
     }
 
     /// Lists where a blob is in a publisher's collection.
@@ -317,14 +280,26 @@ impl Collections {
     /// If the store fails.
     pub fn paths(
         &self,
-        _sha256: &Sha256,
-        _publisher: &PublisherId,
-        _limit: usize,
+        sha256: &Sha256,
+        publisher: &PublisherId,
+        limit: usize,
     ) -> Result<Vec<ItemPath>, CollectionError> {
-        Err(unbuilt())
+        let prefix = blob_items_prefix(sha256, publisher);
+        let page = self.store.list(&BLOB_ITEMS, (&prefix, None), limit)?;
+        Ok(page.rows.into_iter().map(|(key, ())| key.2).collect())
     }
 }
 
 fn unbuilt() -> CollectionError {
     CollectionError::Invalid("not built yet".to_owned())
+}
+
+/// Keeps what fails apart from what is refused.
+fn kept_apart<T>(
+    result: Result<T, CollectionError>,
+) -> Result<Result<T, CollectionError>, StoreError> {
+    match result {
+        Err(CollectionError::Store(error)) => Err(error),
+        result => Ok(result),
+    }
 }

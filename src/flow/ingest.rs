@@ -83,6 +83,18 @@ pub struct Accepted<T> {
     pub placed: T,
 }
 
+/// Why a file was not placed; nothing of it is kept.
+enum Unplaced<E> {
+    Refused(E),
+    Store(StoreError),
+}
+
+impl<E> From<StoreError> for Unplaced<E> {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// The way in; clones share it.
 #[derive(Clone, Debug)]
 pub struct Ingest {
@@ -180,14 +192,13 @@ impl Ingest {
         let lanes = self.lanes.clone();
         let submit = move |change: &mut Change<'_>| {
             let row = submit(change, fresh, name, order.now)?;
-            match place(change, &row)? {
-                Ok(placed) => Ok(Ok((analysis::open(change, &lanes, &order)?, placed))),
-                Err(refusal) => Ok(Err(refusal)),
-            }
+            let placed = place(change, &row)?.map_err(Unplaced::Refused)?;
+            Ok((analysis::open(change, &lanes, &order)?, placed))
         };
-        let ((analysis, keys), placed) = match self.store.write(submit).await? {
+        let ((analysis, keys), placed) = match self.store.attempt(submit).await {
             Ok(accepted) => accepted,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(Unplaced::Refused(refusal)) => return Ok(Err(refusal)),
+            Err(Unplaced::Store(error)) => return Err(error.into()),
         };
         let (analysis, blob) = self.finish(analysis, &keys)?;
         Ok(Ok(Accepted {

@@ -107,6 +107,18 @@ impl ItemPath {
         Self(format!("{}/", self.trimmed()))
     }
 
+    /// Returns the path a file has where this is a folder's, and the other way round: only one of
+    /// the two can be there. Nothing for the collection itself.
+    pub fn twin(&self) -> Option<Self> {
+        if self.is_root() {
+            None
+        } else if self.is_folder() {
+            Some(Self(self.trimmed().to_owned()))
+        } else {
+            Some(self.as_folder())
+        }
+    }
+
     fn trimmed(&self) -> &str {
         self.0.strip_suffix('/').unwrap_or(&self.0)
     }
@@ -278,6 +290,10 @@ pub struct Trashed {
     pub deleted_by: String,
     /// What was deleted in one act has one number.
     pub act: u64,
+    /// What vendors might have of it then, by what was said above it; only at what was deleted
+    /// itself, not at what was in it. It comes back with no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherited: Option<SharePolicy>,
 }
 
 #[cfg(test)]
@@ -310,6 +326,9 @@ mod tests {
         assert_eq!(path("/a").parent(), Some(ItemPath::root()));
         assert_eq!(ItemPath::root().parent(), None);
         assert!(path("/a/b").is_below(&path("/a/")));
+        assert_eq!(path("/a/b").twin(), Some(path("/a/b/")));
+        assert_eq!(path("/a/b/").twin(), Some(path("/a/b")));
+        assert_eq!(ItemPath::root().twin(), None);
         assert!(!path("/ab").is_below(&path("/a/")));
         assert_eq!(
             path("/a/b/c").moved(&path("/a/b/"), &path("/x/")),

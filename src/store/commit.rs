@@ -182,19 +182,11 @@ impl Writer {
         Ok(Self { changes })
     }
 
-    /// Writes a number without waiting for it; not at all if too many others wait.
-    pub fn note(&self, name: &'static str, number: u64) {
-        let (answer, _) = oneshot::channel();
-        let note = move |change: &mut Change<'_>| change.put(&META, &name.to_owned(), &number);
-        let _ = self
-            .changes
-            .try_send(Ticket(run_and_acknowledge(note, answer)));
-    }
-
-    pub async fn write<T, F>(&self, change: F) -> Result<T, StoreError>
+    pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Change<'_>) -> Result<T, E> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let ticket = Ticket(run_and_acknowledge(change, answer));
@@ -224,17 +216,18 @@ impl Writer {
     }
 }
 
-fn run_and_acknowledge<T, F>(change: F, answer: oneshot::Sender<Result<T, StoreError>>) -> Run
+fn run_and_acknowledge<T, E, F>(change: F, answer: oneshot::Sender<Result<T, E>>) -> Run
 where
     T: Send + 'static,
-    F: FnOnce(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
+    E: From<StoreError> + Send + 'static,
+    F: FnOnce(&mut Change<'_>) -> Result<T, E> + Send + 'static,
 {
     Box::new(move |staged| {
         let result = change(staged);
         let keep = result.is_ok();
         let acknowledge: Acknowledge = Box::new(move |committed| {
             // The caller may have gone; the change stands all the same.
-            let _ = answer.send(result.and_then(|value| committed.map(|()| value)));
+            let _ = answer.send(result.and_then(|value| Ok(committed.map(|()| value)?)));
         });
         (keep, acknowledge)
     })

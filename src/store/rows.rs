@@ -89,8 +89,27 @@ pub struct HoldRow {
 
 /// An act on a tree of items that takes more than one change: it goes on after a crash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeActRow {
+    /// Who does it.
+    pub actor: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// Whether it was found to be possible: until then nothing is changed.
+    pub ready: bool,
+    /// The last item that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<ItemPath>,
+    /// Items that were moved, copied, deleted or brought back.
+    pub count: u64,
+    /// What is done.
+    #[serde(flatten)]
+    pub what: TreeAct,
+}
+
+/// What is done to a tree of items.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
-pub enum TreeActRow {
+pub enum TreeAct {
     /// A folder and all below it become another.
     Move {
         /// From where.
@@ -98,28 +117,28 @@ pub enum TreeActRow {
         /// To where.
         to: ItemPath,
     },
-    /// All below a folder is copied.
+    /// A folder and all below it are copied.
     Copy {
         /// From where.
         from: ItemPath,
         /// To where.
         to: ItemPath,
-        /// The last item copied.
-        done: Option<ItemPath>,
     },
-    /// A folder and all below it go to the trash.
+    /// A folder and all below it go to the trash, under the act's own number.
     Delete {
         /// Which.
         path: ItemPath,
     },
     /// What was deleted in one act comes back.
     Restore {
-        /// The act's number.
+        /// The number of the act in which it was deleted.
         act: u64,
+        /// Where it was.
+        path: ItemPath,
     },
     /// What was deleted in one act goes for good.
     Purge {
-        /// The act's number.
+        /// The number of the act in which it was deleted.
         act: u64,
     },
 }

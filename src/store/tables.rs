@@ -50,7 +50,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 48;
+pub(super) const TABLES: usize = 47;
 
 /// A table's place here is part of its rows' keys: new tables come last, none ever moves.
 pub(super) const NAMES: [&str; TABLES] = [
@@ -100,8 +100,7 @@ pub(super) const NAMES: [&str; TABLES] = [
     "outbox",
     "publisher_events",
     "statistics",
-    "dispute_due",
-    "disputes_of",
+    "kept",
 ];
 
 /// Blobs by SHA-256.
@@ -204,6 +203,9 @@ pub const STATISTICS: Table<(String, String), serde_json::Value> = Table::new(45
 pub const DISPUTE_DUE: Table<(u64, u64), ()> = Table::new(46);
 /// Disputes of an incident, oldest first.
 pub const DISPUTES_OF: Table<(u64, u64), ()> = Table::new(47);
+
+/// How often a publisher's histories and trash have a blob.
+pub const KEPT: Table<(Sha256, PublisherId), u64> = Table::new(46);
 
 /// How often opening the files is tried again.
 const REOPENINGS: usize = 100;
