@@ -28,20 +28,11 @@ pub struct Monitor {
 impl Monitor {
     /// Starts every stage.
     pub fn run(self, tasks: &mut JoinSet<&'static str>, shutdown: &CancellationToken) {
-        self.disputes(tasks, shutdown.clone());
-    }
-
-    /// Sends disputes and follows them.
-    fn disputes(&self, tasks: &mut JoinSet<&'static str>, shutdown: CancellationToken) {
-        let mailer = Mailer::open(&self.config.mail).unwrap_or_else(|error| {
-            tracing::error!(error = format!("{error:#}"), "No mail can be sent");
-            None
-        });
-        let disputes = Disputes::new(self.store.clone(), Arc::clone(&self.config));
-        let post = Post::new(disputes, mailer);
+        let stop = shutdown.clone();
+        let collections = self.collections;
         tasks.spawn(async move {
-            post.run(&shutdown).await;
-            "disputes"
+            let _ = stop.run_until_cancelled(collections.look_after()).await;
+            "collections"
         });
     }
 }

@@ -6,14 +6,19 @@
 //! cannot be touched until it is done.
 
 mod act;
+mod edit;
 mod error;
 mod hold;
 mod list;
 mod place;
+mod resume;
 mod sorted;
+mod trash;
+mod tree;
 
 use std::sync::Arc;
 
+use act::{Act, Survey};
 pub use error::CollectionError;
 
 use crate::config;
@@ -23,7 +28,8 @@ use crate::model::{
     SharePolicy, Timestamp, Trashed, Usage,
 };
 use crate::store::{
-    BLOB_ITEMS, Change, Incoming, PUBLISHERS, Page, Store, StoreError, USAGE, blob_items_prefix,
+    BLOB_ITEMS, Change, Incoming, PUBLISHERS, Page, Store, StoreError, TRASH, TREE_ACTS, USAGE,
+    blob_items_prefix, party_prefix,
 };
 
 /// Who does something, and when.
@@ -185,45 +191,59 @@ impl Collections {
     /// If it is not there, or cannot be said of it.
     pub async fn edit(
         &self,
-        _id: ItemId,
-        _edit: Edit,
-        _actor: Actor,
+        id: ItemId,
+        edit: Edit,
+        actor: Actor,
     ) -> Result<Item, CollectionError> {
-        Err(unbuilt())
+        let change = move |change: &mut Change<'_>| edit::edit(change, &id, edit, &actor);
+        self.store.attempt(change).await
     }
 
-    /// Moves or renames an item, a folder with all in it.
+    /// Moves or renames an item, a folder with all in it. A folder's path, said of a file, means
+    /// into that folder.
     ///
     /// # Errors
     /// If it is not there, or something is in the way.
     pub async fn relocate(
         &self,
-        _id: ItemId,
-        _to: ItemPath,
-        _actor: Actor,
+        id: ItemId,
+        to: ItemPath,
+        actor: Actor,
     ) -> Result<Item, CollectionError> {
-        Err(unbuilt())
+        let change = move |change: &mut Change<'_>| edit::relocate(change, &id, to, &actor);
+        let (to, act) = self.store.attempt(change).await?;
+        self.finish(act.as_ref()).await?;
+        let path = to.path.clone();
+        self.get(&to)?.ok_or(CollectionError::NotFound { path })
     }
 
-    /// Copies an item, a folder with all in it.
+    /// Copies an item, a folder with all in it; as [`Self::relocate`]. What is said of it goes
+    /// along, its history does not.
     ///
     /// # Errors
     /// If it is not there, something is in the way, or the quota is used up.
     pub async fn copy(
         &self,
-        _id: ItemId,
-        _to: ItemPath,
-        _actor: Actor,
+        id: ItemId,
+        to: ItemPath,
+        actor: Actor,
     ) -> Result<Item, CollectionError> {
-        Err(unbuilt())
+        let change = move |change: &mut Change<'_>| edit::copy(change, &id, to, &actor);
+        let (to, act) = self.store.attempt(change).await?;
+        self.finish(act.as_ref()).await?;
+        let path = to.path.clone();
+        self.get(&to)?.ok_or(CollectionError::NotFound { path })
     }
 
     /// Moves an item to the trash, a folder with all in it; returns the act's number.
     ///
     /// # Errors
     /// If it is not there.
-    pub async fn delete(&self, _id: ItemId, _actor: Actor) -> Result<u64, CollectionError> {
-        Err(unbuilt())
+    pub async fn delete(&self, id: ItemId, actor: Actor) -> Result<u64, CollectionError> {
+        let change = move |change: &mut Change<'_>| edit::delete(change, &id, &actor);
+        let (number, act) = self.store.attempt(change).await?;
+        self.finish(act.as_ref()).await?;
+        Ok(number)
     }
 
     /// Lists the trash, what was deleted last first.
@@ -232,23 +252,40 @@ impl Collections {
     /// If the store fails.
     pub fn trash(
         &self,
-        _publisher: &PublisherId,
-        _page: (Option<&[u8]>, usize),
+        publisher: &PublisherId,
+        (cursor, limit): (Option<&[u8]>, usize),
     ) -> Result<Page<(u64, Trashed)>, CollectionError> {
-        Err(unbuilt())
+        let prefix = party_prefix(publisher);
+        let span = (prefix.as_slice(), cursor);
+        let page = self.store.list_back(&TRASH, span, limit.max(1))?;
+        let rows = page
+            .rows
+            .into_iter()
+            .map(|((_, number), row)| (number, row));
+        Ok(Page {
+            rows: rows.collect(),
+            next: page.next,
+        })
     }
 
-    /// Brings back what was deleted in one act; returns how many items came back.
+    /// Brings back what was deleted in one act, where it was; returns how many items came back.
+    ///
+    /// If something is there now, nothing comes back. Vendors may have no more of it than before,
+    /// whatever is said above it now.
     ///
     /// # Errors
     /// If there is none, or something is in the way.
     pub async fn restore(
         &self,
-        _publisher: PublisherId,
-        _act: u64,
-        _actor: Actor,
+        publisher: PublisherId,
+        act: u64,
+        actor: Actor,
     ) -> Result<u64, CollectionError> {
-        Err(unbuilt())
+        let path = ItemPath::root();
+        let id = ItemId { publisher, path };
+        let change = move |change: &mut Change<'_>| edit::restore(change, (&id, act), &actor);
+        let act = self.store.attempt(change).await?;
+        self.finish(Some(&act)).await
     }
 
     /// Removes what was deleted before a time for good; returns how many items went.
@@ -257,11 +294,21 @@ impl Collections {
     /// If the store fails.
     pub async fn empty_trash(
         &self,
-        _publisher: PublisherId,
-        _before: Timestamp,
-        _actor: Actor,
+        publisher: PublisherId,
+        before: Timestamp,
+        actor: Actor,
     ) -> Result<u64, CollectionError> {
-        Err(unbuilt())
+        let (mut count, mut from) = (0, Some(0));
+        while let Some(start) = from {
+            let (publisher, actor) = (publisher.clone(), actor.clone());
+            let change = move |change: &mut Change<'_>| {
+                trash::empty(change, (&publisher, before), start, &actor)
+            };
+            let emptied = self.store.attempt(change).await?;
+            count += emptied.count + self.finish(emptied.going.as_ref()).await?;
+            from = emptied.next;
+        }
+        Ok(count)
     }
 
     /// Returns what a publisher keeps, and what it may.
@@ -288,10 +335,63 @@ impl Collections {
         let page = self.store.list(&BLOB_ITEMS, (&prefix, None), limit)?;
         Ok(page.rows.into_iter().map(|(key, ())| key.2).collect())
     }
-}
 
-fn unbuilt() -> CollectionError {
-    CollectionError::Invalid("not built yet".to_owned())
+    /// Waits for the end of an act, doing it; returns how many items it was about.
+    async fn finish(&self, act: Option<&Act>) -> Result<u64, CollectionError> {
+        let Some(act) = act else {
+            return Ok(0);
+        };
+        if !act.is_written {
+            return Ok(act.row.count);
+        }
+        let going = self.drive(&(act.publisher.clone(), act.number)).await?;
+        Ok(going.max(act.row.count))
+    }
+
+    /// Does an act that was written down, to its end; returns how many items it was about.
+    async fn drive(&self, key: &(PublisherId, u64)) -> Result<u64, CollectionError> {
+        let mut count = 0;
+        loop {
+            let Some(act) = Act::load(&self.store, key)? else {
+                return Ok(count);
+            };
+            if !act.row.ready {
+                self.approve(act).await?;
+            }
+            let step = key.clone();
+            let step = move |change: &mut Change<'_>| Act::advance(change, &step);
+            let Some((act, is_done)) = self.store.attempt(step).await? else {
+                return Ok(count);
+            };
+            count = act.row.count;
+            if is_done {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// Looks at all an act is about before anything is changed; what is not possible is gone.
+    async fn approve(&self, act: Act) -> Result<(), CollectionError> {
+        let key = (act.publisher.clone(), act.number);
+        let store = self.store.clone();
+        let survey = tokio::task::spawn_blocking(move || Survey::make(&store, &act)).await;
+        let survey = survey.map_err(|error| StoreError::Failed {
+            reason: error.to_string(),
+        })??;
+        let approved = key.clone();
+        let approve = move |change: &mut Change<'_>| Act::approve(change, &approved, &survey);
+        let refused = match self.store.attempt(approve).await {
+            Ok(()) => return Ok(()),
+            Err(CollectionError::Store(error)) => return Err(error.into()),
+            Err(refused) => refused,
+        };
+        let give_up = move |change: &mut Change<'_>| {
+            change.remove(&TREE_ACTS, &key);
+            Ok(())
+        };
+        self.store.write(give_up).await?;
+        Err(refused)
+    }
 }
 
 /// Keeps what fails apart from what is refused.

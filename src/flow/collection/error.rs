@@ -65,6 +65,12 @@ pub enum CollectionError {
         /// What it is: `a file` or `a folder`.
         what: &'static str,
     },
+    /// Nothing was deleted in that act, or it is gone for good.
+    #[error("nothing in the trash was deleted in act {act}")]
+    NotInTrash {
+        /// Its number.
+        act: u64,
+    },
     /// An act on the same part of the collection is still under way.
     #[error("{path} is still being moved, copied or deleted; try again shortly")]
     Busy {
