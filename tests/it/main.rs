@@ -6,6 +6,7 @@ mod broker;
 mod bundle;
 mod cli;
 mod disputes;
+mod collection;
 mod engines;
 mod faults;
 mod feeds;

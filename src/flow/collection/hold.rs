@@ -36,12 +36,6 @@ impl Load {
             bytes: file.size_bytes + past.sum::<u64>(),
         }
     }
-
-    /// Adds what another counts for.
-    pub const fn add(&mut self, other: Self) {
-        self.files += other.files;
-        self.bytes += other.bytes;
-    }
 }
 
 /// Notes that an item points at a blob.
