@@ -205,9 +205,9 @@ impl Lab {
     /// Counts everything anew and compares it with what was kept in step; nothing may be under way.
     #[track_caller]
     pub fn recount(&self) {
-        let all = |span| (span, None::<&[u8]>);
-        let items = self.store.list(&ITEMS, all(&[]), 1 << 20).unwrap().rows;
-        let trash = self.store.list(&TRASH, all(&[]), 1 << 20).unwrap().rows;
+        let all: (&[u8], Option<&[u8]>) = (&[], None);
+        let items = self.store.list(&ITEMS, all, 1 << 20).unwrap().rows;
+        let trash = self.store.list(&TRASH, all, 1 << 20).unwrap().rows;
         let (mut holders, mut kept) = (BTreeMap::new(), BTreeMap::new());
         let (mut pointers, mut usage) = (BTreeSet::new(), Usage::default());
         let mut count = |file: &ItemFile| {
@@ -239,22 +239,18 @@ impl Lab {
             *kept.entry(file.sha256).or_insert(0) += 1;
         }
         let seen: BTreeSet<_> = holders.keys().chain(kept.keys()).copied().collect();
-        let rows = self.store.list(&HOLDERS, all(&[]), 1 << 20).unwrap().rows;
+        let rows = self.store.list(&HOLDERS, all, 1 << 20).unwrap().rows;
         let rows = rows
             .into_iter()
             .map(|((sha256, _), row)| (sha256, row.items));
         assert_eq!(rows.collect::<BTreeMap<_, u64>>(), holders);
-        let rows = self
-            .store
-            .list(&BLOB_ITEMS, all(&[]), 1 << 20)
-            .unwrap()
-            .rows;
+        let rows = self.store.list(&BLOB_ITEMS, all, 1 << 20).unwrap().rows;
         let rows = rows.into_iter().map(|(key, ())| (key.0, key.2.to_string()));
         assert_eq!(rows.collect::<BTreeSet<_>>(), pointers);
-        let rows = self.store.list(&KEPT, all(&[]), 1 << 20).unwrap().rows;
+        let rows = self.store.list(&KEPT, all, 1 << 20).unwrap().rows;
         let rows = rows.into_iter().map(|((sha256, _), times)| (sha256, times));
         assert_eq!(rows.collect::<BTreeMap<_, u64>>(), kept);
-        let rows = self.store.list(&GRANTS, all(&[]), 1 << 20).unwrap().rows;
+        let rows = self.store.list(&GRANTS, all, 1 << 20).unwrap().rows;
         let rows = rows.into_iter().map(|((sha256, _), _)| sha256);
         assert_eq!(rows.collect::<BTreeSet<_>>(), seen);
         let stored = self
@@ -263,7 +259,7 @@ impl Lab {
             .unwrap()
             .unwrap_or_default();
         assert_eq!((stored.files, stored.bytes), (usage.files, usage.bytes));
-        let acts = self.store.list(&TREE_ACTS, all(&[]), 10).unwrap().rows;
+        let acts = self.store.list(&TREE_ACTS, all, 10).unwrap().rows;
         assert_eq!(acts, []);
     }
 }
