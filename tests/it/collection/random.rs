@@ -31,7 +31,7 @@ struct Model {
 
 impl Model {
     fn above(path: &str) -> Vec<String> {
-        let inner = &path[..path.len() - 1];
+        let inner = path.strip_suffix('/').unwrap_or(path);
         let slashes = inner.match_indices('/').map(|(at, _)| at);
         slashes
             .filter(|at| *at > 0)
