@@ -256,6 +256,10 @@ fn ticket_routes() -> Router<Arc<App>> {
     Router::new()
         .route("/acquit/uploads/{secret}", post(tickets::use_upload_url))
         .route("/acquit/downloads/{secret}", get(tickets::use_download_url))
+        .route(
+            "/acquit/monitor_uploads/{secret}",
+            post(monitor::use_upload_url),
+        )
 }
 
 /// Routes that show nothing of anyone's.

@@ -72,11 +72,13 @@ pub struct FileAttributes {
 /// The newest complete analysis; absent as a whole until there is one.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LastAnalysis {
-    last_analysis_date: u64,
+    /// When it was completed.
+    pub last_analysis_date: u64,
     last_analysis_stats: WireStats,
-    last_analysis_results: BTreeMap<String, EngineAnswer>,
+    /// What every engine said last, by display name.
+    pub last_analysis_results: BTreeMap<String, EngineAnswer>,
     /// How many engines the counts stand on, of those asked or enabled now.
-    coverage: Coverage,
+    pub coverage: Coverage,
 }
 
 /// VirusTotal's votes; there are none here.
@@ -352,7 +354,11 @@ pub fn file_object(
     })
 }
 
-fn last_analysis(app: &App, blob: &BlobRow) -> Result<Option<LastAnalysis>, ApiError> {
+/// Returns the newest complete analysis of a blob.
+///
+/// # Errors
+/// If the store fails.
+pub fn last_analysis(app: &App, blob: &BlobRow) -> Result<Option<LastAnalysis>, ApiError> {
     let Some(id) = blob.last_analysis else {
         return Ok(None);
     };

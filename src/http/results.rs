@@ -149,6 +149,13 @@ pub fn named(
     named
 }
 
+impl EngineAnswer {
+    /// Tells whether the engine detects something.
+    pub fn is_detection(&self) -> bool {
+        matches!(self.category, "malicious" | "suspicious")
+    }
+}
+
 fn engine_answer(id: &EngineId, engine_name: String, result: EngineResult) -> EngineAnswer {
     let EngineResult {
         verdict,

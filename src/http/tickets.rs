@@ -17,11 +17,12 @@ use super::auth::{self, Caller, admit};
 use super::envelope::{Answer, Base, Descriptor};
 use super::error::{ApiError, ErrorBody};
 use super::files::opened;
-use super::{App, access, download, egress, files, now, random, upload};
-use crate::model::{Sha256, Timestamp};
-use crate::store::{Change, StoreError, TICKETS, TicketRow};
+use super::{App, download, files, now, random, upload};
+use crate::model::{PublisherId, Sha256, Timestamp};
+use crate::store::{Change, KEYS, StoreError, TICKETS, TicketRow};
 
-const LIFETIME: Duration = Duration::from_secs(3600);
+/// How long a URL works.
+pub const LIFETIME: Duration = Duration::from_secs(3600);
 /// Old tickets looked at for each new one: more than one, so that they never pile up.
 const SWEEP: usize = 8;
 
@@ -108,24 +109,24 @@ pub async fn use_download_url(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let ticket = app.api.store.get(&TICKETS, &digest(&secret))?;
-    let Some(TicketRow::Download {
-        sha256,
-        expires_at,
-        key: Some(key),
-    }) = ticket
-    else {
-        return Err(gone());
-    };
-    // The right is that of the moment, not that of the hour before.
-    let caller = auth::caller_of(&app.api.store, &key)?.ok_or_else(gone)?;
-    if expires_at <= now() || !egress::may_have(&app, &caller, &sha256)? {
-        return Err(gone());
+    match ticket {
+        Some(TicketRow::Download {
+            sha256, expires_at, ..
+        }) if now() < expires_at => download::send(&app, sha256, &headers).await,
+        Some(
+            TicketRow::Download { .. } | TicketRow::Upload { .. } | TicketRow::MonitorUpload { .. },
+        )
+        | None => Err(gone()),
     }
     egress::account(&app, &caller, &sha256).await?;
     download::send(&app, sha256, &headers).await
 }
 
-async fn issue(app: &App, ticket: TicketRow) -> Result<String, ApiError> {
+/// Writes a ticket down and returns its secret.
+///
+/// # Errors
+/// If the store fails.
+pub async fn issue(app: &App, ticket: TicketRow) -> Result<String, ApiError> {
     let secret = hex::encode(random()?);
     let key = digest(&secret);
     let from: [u8; 32] = random()?;
@@ -165,6 +166,45 @@ async fn redeem_upload(app: &App, secret: &str) -> Result<Caller, ApiError> {
     Ok(caller)
 }
 
+/// Takes the ticket of an upload into a collection out of the store; returns whose key it was made
+/// with, if that key may still change that collection.
+///
+/// # Errors
+/// If there is no such ticket any more, or the key has made too many requests.
+pub async fn redeem_monitor_upload(
+    app: &App,
+    secret: &str,
+) -> Result<(Caller, PublisherId), ApiError> {
+    let ticket_key = digest(secret);
+    let take = move |change: &mut Change<'_>| -> Result<_, StoreError> {
+        let ticket = change.get(&TICKETS, &ticket_key)?;
+        let Some(TicketRow::MonitorUpload {
+            key,
+            publisher,
+            expires_at,
+        }) = ticket
+        else {
+            return Ok(None);
+        };
+        change.remove(&TICKETS, &ticket_key);
+        let row = change.get(&KEYS, &key)?;
+        Ok(row.map(|row| (row, publisher, expires_at)))
+    };
+    let (row, publisher, expires_at) = app.api.store.write(take).await?.ok_or_else(gone)?;
+    let present = now();
+    let is_over = |at: Option<Timestamp>| at.is_some_and(|at| at <= present);
+    let caller = Caller(row);
+    let is_valid = present < expires_at
+        && caller.0.revoked_at.is_none()
+        && !is_over(caller.0.expires_at)
+        && caller.may_change(&publisher);
+    if !is_valid {
+        return Err(gone());
+    }
+    admit(app, &caller.0.id)?;
+    Ok((caller, publisher))
+}
+
 fn gone() -> ApiError {
     ApiError::not_found("this URL was used already, has expired or was never given")
 }
@@ -175,8 +215,8 @@ fn digest(secret: &str) -> Sha256 {
 
 const fn expiry(ticket: &TicketRow) -> Timestamp {
     match ticket {
-        TicketRow::Upload { expires_at, .. } | TicketRow::Download { expires_at, .. } => {
-            *expires_at
-        }
+        TicketRow::Upload { expires_at, .. }
+        | TicketRow::MonitorUpload { expires_at, .. }
+        | TicketRow::Download { expires_at, .. } => *expires_at,
     }
 }

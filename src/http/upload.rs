@@ -31,6 +31,8 @@ const OVERHEAD_BYTES: u64 = 64 << 10;
 const STUCK_BYTES: usize = 2 << 20;
 /// Longest value of a text field.
 const TEXT_BYTES: usize = 4096;
+/// Longest value of a field that names an item: the id of the longest path there is.
+const NAME_BYTES: usize = 6144;
 /// Most parts of a form.
 const PARTS: usize = 16;
 
@@ -47,9 +49,15 @@ enum Interrupted {
 
 /// A form as far as it has been read.
 #[derive(Debug, Default)]
-struct Form {
-    file: Option<Incoming>,
-    name: Option<String>,
+pub struct Form {
+    /// The file, wholly received and not yet kept.
+    pub file: Option<Incoming>,
+    /// The name it came under.
+    pub name: Option<String>,
+    /// The path of an item.
+    pub path: Option<String>,
+    /// The id of an item.
+    pub item: Option<String>,
     engines: Option<BTreeSet<EngineId>>,
     reuse: Option<Reuse>,
 }
@@ -64,16 +72,24 @@ pub async fn receive(
     request: Request,
     limit_bytes: u64,
 ) -> Result<(Analysis, BlobRow), ApiError> {
-    let received = take_in(app, caller, request, limit_bytes).await;
-    let outcome = match &received {
-        Ok((_, blob)) => {
-            app.api.metrics.upload_bytes.inc_by(blob.size_bytes);
+    let received = async { read(app, request, limit_bytes).await?.submit(app).await };
+    let received = received.await;
+    let stored = received.as_ref().map(|(_, blob)| Some(blob.size_bytes));
+    count(app, stored);
+    received
+}
+
+/// Counts how an upload ended: with how many bytes stored, or none if there was no file in it.
+pub fn count(app: &App, ended: Result<Option<u64>, &ApiError>) {
+    let outcome = match ended {
+        Ok(None) => return,
+        Ok(Some(bytes)) => {
+            app.api.metrics.upload_bytes.inc_by(bytes);
             "stored"
         }
         Err(error) => outcome(error.status()),
     };
     app.api.metrics.uploads.with_label_values(&[outcome]).inc();
-    received
 }
 
 fn outcome(status: StatusCode) -> &'static str {
@@ -86,12 +102,11 @@ fn outcome(status: StatusCode) -> &'static str {
     }
 }
 
-async fn take_in(
-    app: &App,
-    caller: &Caller,
-    request: Request,
-    limit_bytes: u64,
-) -> Result<(Analysis, BlobRow), ApiError> {
+/// Reads the form of a request to its end; its file is on disk then and gone if it is dropped.
+///
+/// # Errors
+/// If the form is not as it should be, too large, too slow, or there is no room.
+pub async fn read(app: &App, request: Request, limit_bytes: u64) -> Result<Form, ApiError> {
     check_length(request.headers(), limit_bytes)?;
     let boundary = boundary(request.headers())?;
     let silence = Duration::from_secs(app.api.config.http.body_timeout_seconds);
@@ -104,7 +119,7 @@ async fn take_in(
         unread.store(0, Ordering::Relaxed);
         match field {
             Some(field) => form.take(app, field, (limit_bytes, &unread)).await?,
-            None => return form.submit(app, caller).await,
+            None => return Ok(form),
         }
     }
     Err(ApiError::bad_request("the form has too many parts"))
@@ -172,18 +187,20 @@ impl Form {
                 self.file = Some(store(field, incoming, unread).await?);
                 Ok(())
             }
+            "path" => named_once(&mut self.path, text(field, NAME_BYTES).await?),
+            "item" => named_once(&mut self.item, text(field, NAME_BYTES).await?),
             "engines" => {
-                self.engines = parse_engines(&text(field).await?)?;
+                self.engines = parse_engines(&text(field, TEXT_BYTES).await?)?;
                 Ok(())
             }
             "reuse" => {
-                self.reuse = Some(parse_reuse(&text(field).await?)?);
+                self.reuse = Some(parse_reuse(&text(field, TEXT_BYTES).await?)?);
                 Ok(())
             }
             "password" => Err(ApiError::invalid_argument(
                 "passwords are not supported: upload the file as it is, not in an archive",
             )),
-            _ => text(field).await.map(|_| ()),
+            _ => text(field, TEXT_BYTES).await.map(|_| ()),
         }
     }
 
@@ -220,11 +237,21 @@ async fn store(
     Ok(incoming)
 }
 
-async fn text(mut field: Field<'_>) -> Result<String, ApiError> {
+/// Of two names none is taken to be the one that was meant.
+fn named_once(known: &mut Option<String>, name: String) -> Result<(), ApiError> {
+    match known.replace(name) {
+        None => Ok(()),
+        Some(_) => Err(ApiError::bad_request(
+            "the form names the item more than once",
+        )),
+    }
+}
+
+async fn text(mut field: Field<'_>, most: usize) -> Result<String, ApiError> {
     let mut text = Vec::new();
     while let Some(chunk) = field.try_next().await.map_err(form_failed)? {
         text.extend_from_slice(&chunk);
-        if text.len() > TEXT_BYTES {
+        if text.len() > most {
             return Err(ApiError::bad_request(
                 "a text field of the form is too long",
             ));

@@ -379,34 +379,40 @@ pub async fn metadata(State(app): State<Arc<App>>) -> Json<Answer<Metadata>> {
     let engines = table
         .values()
         .map(|status| (status.name.clone(), BTreeMap::new()));
-    let relations = |names: &[(&'static str, &'static str)]| {
-        let names = names.iter();
-        let relations = names.map(|(name, description)| Relationship { name, description });
-        relations.collect::<Vec<_>>()
-    };
-    let (analyses, comments) = (
-        ("analyses", "Analyses of the file"),
-        ("comments", "What vendors say of it"),
-    );
     let data = Metadata {
         engines: engines.collect(),
         privileges: vec!["file-upload", "admin", "monitor", "monitor-partner"],
-        relationships: [
-            ("file", relations(&[analyses])),
-            (
-                "analysis",
-                relations(&[("item", "The file the analysis is of")]),
-            ),
-            (
-                "monitor_item",
-                relations(&[analyses, comments, ("owner", "The publisher it belongs to")]),
-            ),
-            (
-                "monitor_hash",
-                relations(&[analyses, comments, ("items", "Items with this content")]),
-            ),
-        ]
-        .into(),
+        relationships: RELATIONSHIPS.map(relations).into(),
     };
     Json(Answer { data })
+}
+
+/// What can be asked for of each type of object; `vt-cli` makes its commands of it.
+const RELATIONSHIPS: [(&str, &[(&str, &str)]); 4] = [
+    ("file", &[("analyses", "Analyses of the file")]),
+    ("analysis", &[("item", "The file the analysis is of")]),
+    (
+        "monitor_item",
+        &[
+            ("analyses", "Analyses of the item"),
+            ("comments", "Comments of vendors on the item"),
+            ("owner", "The publisher who owns the item"),
+        ],
+    ),
+    (
+        "monitor_hash",
+        &[
+            ("analyses", "Analyses of the file"),
+            ("comments", "Comments of vendors on the file"),
+            ("items", "Items that point at the file"),
+        ],
+    ),
+];
+
+fn relations(
+    (kind, relations): (&'static str, &'static [(&'static str, &'static str)]),
+) -> (&'static str, Vec<Relationship>) {
+    let relations = relations.iter();
+    let relations = relations.map(|&(name, description)| Relationship { name, description });
+    (kind, relations.collect())
 }

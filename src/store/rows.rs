@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     AnalysisId, ApiKey, Digests, EngineId, EngineVersions, ItemPath, KeyId, Priority, ProbeCheck,
-    Seat, Sha256, SignatureSetId, Timestamp, UpdateOutcome, UserId, Verdict,
+    PublisherId, Seat, Sha256, SignatureSetId, Timestamp, UpdateOutcome, UserId, Verdict,
 };
 
 /// What is known of a blob.
@@ -151,6 +151,15 @@ pub enum TicketRow {
     Upload {
         /// Who asked for it.
         key: KeyId,
+        /// When it ceases to work.
+        expires_at: Timestamp,
+    },
+    /// One upload into a publisher's collection, in the name of a key.
+    MonitorUpload {
+        /// Who asked for it.
+        key: KeyId,
+        /// Whose collection.
+        publisher: PublisherId,
         /// When it ceases to work.
         expires_at: Timestamp,
     },
