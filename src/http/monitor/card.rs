@@ -9,9 +9,10 @@ use utoipa::ToSchema;
 use super::super::App;
 use super::super::envelope::{Answer, Base, Links, Object};
 use super::super::error::ApiError;
+use super::refusal;
 use super::tree::{Fields, acquit_url};
-use crate::model::{FileFacts, Item, ItemId, ReleaseCard};
-use crate::store::{FACTS, ITEMS, PUBLISHERS};
+use crate::model::{FileFacts, Item, ItemId, ItemPath, ReleaseCard};
+use crate::store::FACTS;
 
 /// Longest text of a field, in characters.
 const FIELD_CHARS: usize = 2000;
@@ -48,15 +49,9 @@ pub struct Field {
 ///
 /// # Errors
 /// If the store fails.
-pub fn show(
-    app: &App,
-    (id, item): (&ItemId, Option<&Item>),
-    base: &Base,
-) -> Result<Response, ApiError> {
-    let store = &app.api.store;
-    let file = item.and_then(|item| item.file.as_ref());
-    let file = match file {
-        Some(file) => store.get(&FACTS, &file.sha256)?,
+pub fn show(app: &App, (id, item): (&ItemId, &Item), base: &Base) -> Result<Response, ApiError> {
+    let file = match &item.file {
+        Some(file) => app.api.store.get(&FACTS, &file.sha256)?,
         None => None,
     };
     let (mut effective, mut at) = (Fields::new(), Some(id.path.clone()));
@@ -85,7 +80,7 @@ pub fn show(
         id: id.to_string(),
         links: Links::to(format!("{}/card", acquit_url(id, base))),
         attributes: CardAttributes {
-            stated: fields(&stated(app, id, &id.path)?)?.into_iter().collect(),
+            stated: fields(&card_of(item.clone()))?.into_iter().collect(),
             effective,
             file,
         },
@@ -93,16 +88,19 @@ pub fn show(
     Ok(Json(Answer { data }).into_response())
 }
 
-/// Returns what is stated at one path; of the collection itself the publisher's row says it.
-fn stated(app: &App, id: &ItemId, path: &crate::model::ItemPath) -> Result<ReleaseCard, ApiError> {
-    let store = &app.api.store;
-    if path.is_root() {
-        let row = store.get(&PUBLISHERS, &id.publisher)?;
-        return Ok(row.map(|row| row.card).unwrap_or_default());
-    }
-    let row = store.get(&ITEMS, &(id.publisher.clone(), path.clone()))?;
-    let card = row.and_then(|item| item.card);
-    Ok(card.map(|card| *card).unwrap_or_default())
+/// Returns what is stated at one path.
+fn stated(app: &App, id: &ItemId, path: &ItemPath) -> Result<ReleaseCard, ApiError> {
+    let at = ItemId {
+        publisher: id.publisher.clone(),
+        path: path.clone(),
+    };
+    let item = app.api.collections.get(&at);
+    let item = item.map_err(|error| refusal::of(error, &at))?;
+    Ok(item.map(card_of).unwrap_or_default())
+}
+
+fn card_of(item: Item) -> ReleaseCard {
+    item.card.map(|card| *card).unwrap_or_default()
 }
 
 fn fields(card: &ReleaseCard) -> Result<Map<String, Value>, ApiError> {
@@ -132,12 +130,8 @@ fn said_by_file(facts: &FileFacts) -> Vec<(String, Value)> {
 ///
 /// # Errors
 /// If a field is none of a card's, or its value cannot be.
-pub fn merged(
-    app: &App,
-    (id, _): (&ItemId, Option<&Item>),
-    given: &Map<String, Value>,
-) -> Result<ReleaseCard, ApiError> {
-    let mut card = fields(&stated(app, id, &id.path)?)?;
+pub fn merged(item: &Item, given: &Map<String, Value>) -> Result<ReleaseCard, ApiError> {
+    let mut card = fields(&card_of(item.clone()))?;
     for (name, value) in given {
         match value {
             Value::Null => drop(card.remove(name)),

@@ -16,6 +16,7 @@ pub fn of(error: CollectionError, id: &ItemId) -> ApiError {
             let publisher = id.publisher.clone();
             missing(&ItemId { publisher, path })
         }
+        CollectionError::NotInTrash { .. } => ApiError::not_found(message),
         CollectionError::Occupied { .. } => ApiError::new(StatusCode::CONFLICT, message),
         CollectionError::BytesExhausted { .. } | CollectionError::FilesExhausted { .. } => {
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).coded("QuotaExceededError")

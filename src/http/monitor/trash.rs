@@ -74,6 +74,7 @@ fn object((number, trashed): (u64, Trashed), url: String) -> Object<TrashedAttri
         deleted_at,
         deleted_by,
         act,
+        ..
     } = trashed;
     Object {
         kind: "trashed_item",
@@ -114,7 +115,7 @@ pub async fn restore(
     let collections = &app.api.collections;
     let restored = collections.restore(publisher.clone(), number, actor(&caller));
     let count = restored.await.map_err(|error| match error {
-        CollectionError::NotFound { .. } => none(),
+        CollectionError::NotFound { .. } | CollectionError::NotInTrash { .. } => none(),
         error => refusal::of_collection(error, &publisher),
     })?;
     Ok(Json(done(act, count, &base)))

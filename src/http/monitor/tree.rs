@@ -15,7 +15,7 @@ use super::super::App;
 use super::super::auth::Caller;
 use super::super::envelope::{Answer, Base, Collection, Links, Object};
 use super::super::error::{ApiError, ErrorBody};
-use super::address::{check, find, missing, split};
+use super::address::{find, split};
 use super::card;
 use super::item::{actor, attributes};
 use super::object::{ItemAttributes, object, url};
@@ -23,7 +23,6 @@ use super::refusal;
 use crate::flow::collection::Edit;
 use crate::flow::policy::policy_at;
 use crate::model::{Item, ItemId, ItemPath, SharePolicy};
-use crate::store::PUBLISHERS;
 
 /// What can be asked for of an item besides.
 const PARTS: [&str; 5] = ["move", "copy", "card", "policy", "history"];
@@ -72,23 +71,13 @@ pub async fn get(
     base: Base,
 ) -> Result<Response, ApiError> {
     let (id, part) = split(&rest, &PARTS)?;
-    let item = here(&app, &caller, &id)?;
+    let item = find(&app, &caller, &id)?;
     match part {
-        Some("card") => card::show(&app, (&id, item.as_ref()), &base),
-        Some("policy") => policy(&app, (&id, item.as_ref()), &base),
-        Some("history") => history(&id, item.ok_or_else(|| missing(&id))?, &base),
+        Some("card") => card::show(&app, (&id, &item), &base),
+        Some("policy") => policy(&app, (&id, &item), &base),
+        Some("history") => history(&id, item, &base),
         _ => Err(ApiError::not_found("there is nothing to read at this URL")),
     }
-}
-
-/// Reads an item; the collection itself is none and yet is there.
-fn here(app: &App, caller: &Caller, id: &ItemId) -> Result<Option<Item>, ApiError> {
-    if !id.path.is_root() {
-        return find(app, caller, id).map(Some);
-    }
-    check(caller, id)?;
-    let row = app.api.store.get(&PUBLISHERS, &id.publisher)?;
-    row.map(|_| None).ok_or_else(|| missing(id))
 }
 
 /// Changes `card` or `policy` of an item, as the end of the URL says.
@@ -110,11 +99,11 @@ pub async fn patch(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let (id, part) = split(&rest, &PARTS)?;
-    let item = here(&app, &caller, &id)?;
+    let item = find(&app, &caller, &id)?;
     let given = attributes(&body, &id)?;
     let edit = match part {
         Some("card") => Edit {
-            card: Some(card::merged(&app, (&id, item.as_ref()), &given)?),
+            card: Some(card::merged(&item, &given)?),
             ..Edit::default()
         },
         Some("policy") => Edit {
@@ -129,10 +118,10 @@ pub async fn patch(
     };
     let edited = app.api.collections.edit(id.clone(), edit, actor(&caller));
     edited.await.map_err(|error| refusal::of(error, &id))?;
-    let item = here(&app, &caller, &id)?;
+    let item = find(&app, &caller, &id)?;
     match part {
-        Some("card") => card::show(&app, (&id, item.as_ref()), &base),
-        _ => policy(&app, (&id, item.as_ref()), &base),
+        Some("card") => card::show(&app, (&id, &item), &base),
+        _ => policy(&app, (&id, &item), &base),
     }
 }
 
@@ -200,21 +189,14 @@ fn stated_policy(given: &Map<String, Value>) -> Result<Option<SharePolicy>, ApiE
     serde_json::from_value(policy.clone()).map_err(|_| ApiError::invalid_argument(wrong))
 }
 
-fn policy(
-    app: &App,
-    (id, item): (&ItemId, Option<&Item>),
-    base: &Base,
-) -> Result<Response, ApiError> {
+fn policy(app: &App, (id, item): (&ItemId, &Item), base: &Base) -> Result<Response, ApiError> {
     let said = policy_at(&app.api.store, &id.publisher, &id.path)?;
     let data = Object {
         kind: "monitor_policy",
         id: id.to_string(),
         links: Links::to(format!("{}/policy", acquit_url(id, base))),
         attributes: PolicyAttributes {
-            stated: match item {
-                Some(item) => item.policy,
-                None => Some(said.policy),
-            },
+            stated: item.policy,
             policy: said.policy,
             said_at: said.at.to_string(),
         },
