@@ -8,6 +8,7 @@ mod doctor;
 mod engines;
 mod exit;
 mod history;
+mod items;
 mod keys;
 mod ledger;
 mod people;
@@ -83,6 +84,28 @@ enum Command {
     Rescan(rescan::RescanArguments),
     /// Show when engines changed their word on a file, and by which signatures
     Timeline(history::TimelineArguments),
+    /// Put files and folders into a collection
+    #[command(after_help = scan::EXIT_CODES)]
+    Push(items::PushArguments),
+    /// Get files of a collection
+    Pull(items::PullArguments),
+    /// List what is in a collection
+    Ls(items::LsArguments),
+    /// Move or rename an item of a collection
+    Mv(items::MoveArguments),
+    /// Copy an item of a collection
+    Cp(items::MoveArguments),
+    /// Move items of a collection to its trash
+    Rm(items::RmArguments),
+    /// List, restore or empty a collection's trash
+    #[command(subcommand)]
+    Trash(items::TrashCommand),
+    /// Show or say what vendors are told of a file
+    Details(items::DetailsArguments),
+    /// Show or state a release card
+    Card(items::CardArguments),
+    /// Show or say what vendors may have
+    Policy(items::PolicyArguments),
     /// Show what happened
     Events(history::EventsArguments),
     /// Make, list and revoke API keys
@@ -147,7 +170,7 @@ impl Context {
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let is_scan = matches!(arguments.command, Command::Scan(_));
+    let is_scan = matches!(arguments.command, Command::Scan(_) | Command::Push(_));
     match dispatch(arguments) {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -186,6 +209,16 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Engines(command) => engines::run(&context, command),
         Command::Signatures(command) => block_on(signatures::run(&context, command)),
         Command::Rescan(rescan) => block_on(rescan::run(&context, rescan)),
+        Command::Push(push) => block_on(items::push(&context, push)),
+        Command::Pull(pull) => block_on(items::pull(&context, pull)),
+        Command::Ls(ls) => block_on(items::ls(&context, ls)),
+        Command::Mv(arguments) => block_on(items::relocate(&context, arguments, "move")),
+        Command::Cp(arguments) => block_on(items::relocate(&context, arguments, "copy")),
+        Command::Rm(rm) => block_on(items::rm(&context, rm)),
+        Command::Trash(command) => block_on(items::trash(&context, command)),
+        Command::Details(details) => block_on(items::details(&context, details)),
+        Command::Card(card) => block_on(items::card(&context, card)),
+        Command::Policy(policy) => block_on(items::policy(&context, policy)),
         Command::Timeline(timeline) => block_on(history::timeline(&context, timeline)),
         Command::Events(events) => block_on(history::events(&context, events)),
         Command::Keys(command) => keys::run(&context, command),

@@ -103,6 +103,7 @@ async fn ask(
     let wish = Wish {
         engines: ids.join(","),
         fresh: true,
+        ..Wish::default()
     };
     let upload = Upload {
         client,

@@ -92,6 +92,7 @@ pub async fn run(context: &Context, arguments: ScanArguments) -> anyhow::Result<
         wish: Wish {
             engines: ids.join(","),
             fresh: arguments.fresh,
+            item: None,
         },
         asked,
         timeout: Duration::from_secs(arguments.timeout),
@@ -120,7 +121,10 @@ pub async fn run(context: &Context, arguments: ScanArguments) -> anyhow::Result<
 }
 
 /// Returns the display names of the engines that are to answer.
-fn asked(engines: &[engines::Engine], wanted: &[EngineId]) -> anyhow::Result<Vec<String>> {
+///
+/// # Errors
+/// If one that is wanted is not enabled.
+pub fn asked(engines: &[engines::Engine], wanted: &[EngineId]) -> anyhow::Result<Vec<String>> {
     let enabled: Vec<_> = engines
         .iter()
         .filter(|engine| engine.is_enabled())
@@ -238,7 +242,7 @@ impl Scan {
 }
 
 /// A channel's receiver as a stream.
-fn stream<T>(receiver: mpsc::Receiver<T>) -> impl Stream<Item = T> {
+pub fn stream<T>(receiver: mpsc::Receiver<T>) -> impl Stream<Item = T> {
     unfold(receiver, async |mut receiver| {
         let item = receiver.recv().await?;
         Some((item, receiver))

@@ -25,6 +25,9 @@ pub struct Meta {
     /// The file an analysis is of.
     #[serde(default)]
     pub file_info: Option<FileInfo>,
+    /// Name of the analysis of what was uploaded into a collection.
+    #[serde(default)]
+    pub analysis: Option<String>,
     /// Where the next page of a list starts.
     #[serde(default)]
     pub cursor: Option<String>,

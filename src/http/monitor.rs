@@ -44,6 +44,7 @@ const RULES: &[Rule] = &[
     rule("GET", "/acquit/items/{*rest}", READERS),
     rule("PATCH", "/acquit/items/{*rest}", WRITERS),
     rule("POST", "/acquit/items/{*rest}", WRITERS),
+    rule("GET", "/acquit/collection", READERS),
     rule("GET", "/acquit/trash", READERS),
     rule("DELETE", "/acquit/trash", WRITERS),
     rule("POST", "/acquit/trash/{act}/restore", WRITERS),
@@ -66,6 +67,7 @@ const RULES: &[Rule] = &[
         trash::list,
         trash::restore,
         trash::empty,
+        trash::collection,
     ),
     components(schemas(
         related::MonitorAnalysisAttributes,
@@ -90,6 +92,7 @@ fn routes() -> Router<Arc<App>> {
             "/acquit/items/{*rest}",
             get(tree::get).patch(tree::patch).post(tree::post),
         )
+        .route("/acquit/collection", get(trash::collection))
         .route("/acquit/trash", get(trash::list).delete(trash::empty))
         .route("/acquit/trash/{act}/restore", post(trash::restore))
 }

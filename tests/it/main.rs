@@ -14,6 +14,7 @@ mod flow;
 mod http;
 mod ledger;
 mod machine;
+mod monitor;
 mod night;
 mod parsers;
 mod people;

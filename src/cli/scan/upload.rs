@@ -20,7 +20,7 @@ use crate::cli::client::{ANSWER, Client, ClientError, segment};
 use crate::cli::text::visible_name;
 use crate::cli::walk::{describe, kind};
 use crate::cli::wire::{AnalysisAttributes, Descriptor, Envelope, Object};
-use crate::model::Sha256;
+use crate::model::{ItemId, Sha256};
 
 /// Larger files go to an upload URL; servers take at least this much directly.
 const DIRECT_BYTES: u64 = 30 << 20;
@@ -49,6 +49,21 @@ pub struct Wish {
     pub engines: String,
     /// Whether known answers are to be ignored.
     pub fresh: bool,
+    /// The item it becomes, if it goes into a collection.
+    pub item: Option<ItemId>,
+}
+
+impl Wish {
+    /// Returns the resource files go to, and the one that hands out URLs for large ones.
+    fn resources(&self) -> (String, String) {
+        match &self.item {
+            None => ("files".to_owned(), "files/upload_url".to_owned()),
+            Some(ItemId { publisher, .. }) => (
+                format!("monitor/items?owner={publisher}"),
+                format!("monitor/items/upload_url?owner={publisher}"),
+            ),
+        }
+    }
 }
 
 /// Counts bytes as they leave, and back when they have to leave again.
@@ -106,7 +121,7 @@ impl Upload<'_> {
         if opened.size > DIRECT_BYTES {
             return self.large(opened).await;
         }
-        let direct = self.client.url("files");
+        let direct = self.client.url(&self.wish.resources().0);
         match self.post(direct, opened).await {
             // This server takes less than usual directly.
             Err(error) if error.status() == Some(413) => {
@@ -118,7 +133,8 @@ impl Upload<'_> {
     }
 
     async fn large(&self, opened: Opened) -> Result<Uploaded, ClientError> {
-        let handed_out: Envelope<String> = self.client.get("files/upload_url").await?;
+        let resource = self.wish.resources().1;
+        let handed_out: Envelope<String> = self.client.get(&resource).await?;
         let url: Url = self.client.here(&handed_out.data)?;
         self.post(url.into(), opened).await
     }
@@ -142,7 +158,8 @@ impl Upload<'_> {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         Ok(Uploaded {
-            analysis: answer.data.id,
+            // What goes into a collection is answered with the item it became.
+            analysis: answer.meta.analysis.unwrap_or(answer.data.id),
             sha256: Sha256::new(digest.finalize().into()),
             size,
         })
@@ -155,6 +172,9 @@ impl Upload<'_> {
         }
         if self.wish.fresh {
             form = form.text("reuse", "never");
+        }
+        if let Some(item) = &self.wish.item {
+            form = form.text("path", item.path.to_string());
         }
         let part = Part::stream_with_length(opened.body, opened.size)
             .file_name(opened.name)
@@ -207,7 +227,10 @@ impl Upload<'_> {
 }
 
 /// Opens a regular file; a pipe put in its place is not waited for.
-fn open_file(path: &Path) -> Result<(File, u64), ClientError> {
+///
+/// # Errors
+/// If it is none, or cannot be read.
+pub fn open_file(path: &Path) -> Result<(File, u64), ClientError> {
     let unreadable = |reason: String| ClientError::Unreadable { reason };
     let cannot = |error: std::io::Error| unreadable(format!("cannot read: {}", describe(&error)));
     let mut file = File::options()

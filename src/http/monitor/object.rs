@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::App;
-use super::super::envelope::{Base, Descriptor, Links, Object};
+use super::super::envelope::{Base, Links, Object};
 use super::super::error::ApiError;
 use super::super::files::{LastAnalysis, last_analysis};
 use super::super::results::{Coverage, EngineAnswer};
@@ -66,15 +66,6 @@ pub struct Analyzed {
     last_analysis_results: BTreeMap<String, EngineAnswer>,
     /// How many engines the count stands on.
     coverage: Coverage,
-}
-
-/// Returns the name of an item.
-pub fn descriptor(id: &ItemId, base: &Base) -> Descriptor {
-    Descriptor {
-        kind: KIND,
-        id: id.to_string(),
-        links: Some(link(id, base)),
-    }
 }
 
 /// Returns the URL of an item, with its id escaped.

@@ -41,6 +41,47 @@ pub struct ActAttributes {
     items_count: u64,
 }
 
+/// What a publisher keeps, and may.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CollectionAttributes {
+    /// Bytes of items, their history and the trash.
+    storage_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage_bytes_allowed: Option<u64>,
+    /// Files, also those in the trash.
+    storage_files: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage_files_allowed: Option<u64>,
+}
+
+/// Shows whose collection is meant where none is named, and how full it is.
+#[utoipa::path(
+    get, path = "/api/v3/acquit/collection", tag = "monitor", params(OwnerQuery),
+    responses((status = 200, body = Answer<Object<CollectionAttributes>>))
+)]
+pub async fn collection(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<OwnerQuery>,
+    base: Base,
+) -> Result<Json<Answer<Object<CollectionAttributes>>>, ApiError> {
+    let publisher = caller.publisher(query.owner.as_deref())?;
+    let usage = app.api.collections.usage(&publisher);
+    let (usage, quota) = usage.map_err(|error| refusal::of_collection(error, &publisher))?;
+    let data = Object {
+        kind: "monitor_collection",
+        id: publisher.to_string(),
+        links: Links::to(base.url(&format!("/acquit/collection?owner={publisher}"))),
+        attributes: CollectionAttributes {
+            storage_bytes: usage.bytes,
+            storage_bytes_allowed: quota.bytes,
+            storage_files: usage.files,
+            storage_files_allowed: quota.files,
+        },
+    };
+    Ok(Json(Answer { data }))
+}
+
 /// Lists the trash, what was deleted last first.
 #[utoipa::path(
     get, path = "/api/v3/acquit/trash", tag = "monitor", params(OwnerQuery, PageQuery),
