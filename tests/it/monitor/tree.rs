@@ -1,0 +1,110 @@
+//! What VirusTotal's Monitor has no route for.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Lab, id, item, ok};
+use crate::http::appliance::refused;
+
+impl Lab {
+    fn act(&self, method: Method, path: &str, attributes: &Value) -> reqwest::RequestBuilder {
+        let request = self.acme().request(method, self.api(path));
+        request.json(&json!({ "data": { "attributes": attributes } }))
+    }
+}
+
+#[tokio::test]
+async fn items_are_moved_copied_deleted_and_brought_back() {
+    let lab = Lab::start().await;
+    lab.file("/a/b/c.bin", b"abc").await;
+    let act = |path: &str, what: &str, to: &str| {
+        let url = format!("/acquit/items/{}/{what}", id(path));
+        lab.act(Method::POST, &url, &json!({ "to": to }))
+    };
+    let moved = ok(act("/a/", "move", "/x")).await;
+    assert_eq!(moved["data"]["id"], *id("/x/"));
+    ok(lab.get(&item("/x/b/c.bin"))).await;
+    let copied = ok(act("/x/b/c.bin", "copy", "/x/")).await;
+    assert_eq!(copied["data"]["attributes"]["path"], "/x/c.bin");
+    refused(
+        act("/x/c.bin", "copy", "/x/b/c.bin"),
+        409,
+        "AlreadyExistsError",
+    )
+    .await;
+    refused(act("/x/", "move", "/x/y/"), 400, "InvalidArgumentError").await;
+    refused(act("/none", "move", "/y"), 404, "NotFoundError").await;
+    let deleted = ok(lab.acme().delete(lab.api(&item("/x/")))).await;
+    let number = deleted["meta"]["act"].as_str().unwrap();
+    let trash = ok(lab.get("/acquit/trash")).await;
+    assert!(
+        trash["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|t| t["attributes"]["act"] == number)
+    );
+    let restore = lab
+        .acme()
+        .post(lab.api(&format!("/acquit/trash/{number}/restore")));
+    ok(restore).await;
+    ok(lab.get(&item("/x/b/c.bin"))).await;
+    let again = lab.acme().post(lab.api("/acquit/trash/12345/restore"));
+    refused(again, 404, "NotFoundError").await;
+    ok(lab.acme().delete(lab.api(&item("/x/c.bin")))).await;
+    ok(lab.acme().delete(lab.api("/acquit/trash"))).await;
+    assert_eq!(ok(lab.get("/acquit/trash")).await["data"], json!([]));
+    let used = ok(lab.get("/acquit/collection")).await;
+    assert_eq!(
+        (
+            &used["data"]["id"],
+            &used["data"]["attributes"]["storage_files"]
+        ),
+        (&json!("acme"), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn cards_and_policies_say_where_they_come_from() {
+    let lab = Lab::start().await;
+    lab.file("/p/a.bin", b"abc").await;
+    let card = |path: &str| format!("/acquit/items/{}/card", id(path));
+    let policy = |path: &str| format!("/acquit/items/{}/policy", id(path));
+    let company = json!({ "company": "Acme", "product": "Tools" });
+    ok(lab.act(Method::PATCH, &card("/p/"), &company)).await;
+    let own = json!({ "product": "Editor", "release_date": "2026-11-24" });
+    ok(lab.act(Method::PATCH, &card("/p/a.bin"), &own)).await;
+    let none = json!({ "release_date": null });
+    let seen = ok(lab.act(Method::PATCH, &card("/p/a.bin"), &none)).await;
+    let effective = &seen["data"]["attributes"]["effective"];
+    let expected = json!({
+        "company": { "value": "Acme", "source": "inherited", "at": "/p/" },
+        "product": { "value": "Editor", "source": "stated", "at": "/p/a.bin" },
+    });
+    assert_eq!(*effective, expected);
+    for wrong in [
+        json!({"colour": "red"}),
+        json!({"release_date": "soon"}),
+        json!({"homepage": "javascript:x"}),
+        json!({"product": 1}),
+    ] {
+        let patch = lab.act(Method::PATCH, &card("/p/a.bin"), &wrong);
+        refused(patch, 400, "InvalidArgumentError").await;
+    }
+    let said = async |path: &str| {
+        let seen = ok(lab.get(&policy(path))).await["data"]["attributes"].clone();
+        let text = |name: &str| seen[name].as_str().unwrap_or("-").to_owned();
+        [text("policy"), text("said_at"), text("stated")]
+    };
+    assert_eq!(said("/p/a.bin").await, ["metadata-only", "/", "-"]);
+    let file = json!({ "policy": "file" });
+    ok(lab.act(Method::PATCH, &policy("/p/"), &file)).await;
+    assert_eq!(said("/p/a.bin").await, ["file", "/p/", "-"]);
+    let never = json!({ "policy": "never" });
+    ok(lab.act(Method::PATCH, &policy("/"), &never)).await;
+    assert_eq!(said("/").await[0], "never");
+    ok(lab.act(Method::PATCH, &policy("/p/"), &json!({ "policy": null }))).await;
+    assert_eq!(said("/p/a.bin").await, ["never", "/", "-"]);
+    let wrong = lab.act(Method::PATCH, &policy("/p/"), &json!({ "policy": "all" }));
+    refused(wrong, 400, "InvalidArgumentError").await;
+}
