@@ -141,12 +141,10 @@ async fn content_is_replaced_by_item_and_contradictions_are_refused() {
     let no_file = Form::new().text("path", "/no/file");
     let no_file = lab.acme().post(&url).multipart(no_file);
     refused(no_file, 400, "BadRequestError").await;
-    refused(
-        form(&[("path", "/a.bin/".to_owned())]),
-        409,
-        "AlreadyExistsError",
-    )
-    .await;
+    let as_folder = form(&[("path", "/a.bin/".to_owned())]);
+    refused(as_folder, 400, "InvalidArgumentError").await;
+    let below = form(&[("path", "/a.bin/b".to_owned())]);
+    refused(below, 409, "AlreadyExistsError").await;
 }
 
 #[tokio::test]
