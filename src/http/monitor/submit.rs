@@ -1,6 +1,7 @@
 //! `POST /monitor/items`: a file, a new content of one, or a folder.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::header;
@@ -18,6 +19,10 @@ use super::refusal;
 use crate::flow::collection::Actor;
 use crate::model::{ItemId, ItemPath, PublisherId};
 use crate::store::{Incoming, TicketRow};
+
+/// How much of a refused body is read, and for how long.
+const DRAINED_BYTES: usize = 256 << 10;
+const DRAINED_FOR: Duration = Duration::from_secs(2);
 
 /// The form an item comes as.
 #[derive(Debug, ToSchema)]
@@ -144,9 +149,24 @@ pub async fn use_upload_url(
 ) -> Result<Json<Submitted>, ApiError> {
     let limit_bytes = app.api.config.http.upload_mb << 20;
     upload::check_length(request.headers(), limit_bytes).map_err(refusal::too_large)?;
-    let (caller, publisher) = tickets::redeem_monitor_upload(&app, &secret).await?;
+    let redeemed = tickets::redeem_monitor_upload(&app, &secret).await;
+    let (caller, publisher) = match redeemed {
+        Ok(redeemed) => redeemed,
+        Err(error) => {
+            drain(request).await;
+            return Err(error);
+        }
+    };
     let owner = (&caller, Some(publisher));
     receive(&app, owner, (request, limit_bytes), &base).await
+}
+
+/// Reads what is left of a small body: a connection with unread bytes is closed, and a client that
+/// keeps it for its next request would find it gone.
+async fn drain(request: Request) {
+    let read = axum::body::to_bytes(request.into_body(), DRAINED_BYTES);
+    // Whatever comes of it, the answer is the same.
+    let _ = tokio::time::timeout(DRAINED_FOR, read).await;
 }
 
 async fn receive(
