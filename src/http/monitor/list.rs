@@ -180,7 +180,12 @@ fn wanted(
         folder: place.map(|path| path.as_folder()),
         recursive,
         tags: tags(app, filter.tags.as_deref().unwrap_or_default()),
-        order: query.order.as_deref().map(order).transpose()?.unwrap_or_default(),
+        order: query
+            .order
+            .as_deref()
+            .map(order)
+            .transpose()?
+            .unwrap_or_default(),
     })
 }
 
