@@ -18,4 +18,5 @@ pub mod queue;
 pub mod raw;
 pub mod scan;
 pub mod standing;
+pub mod tally;
 pub mod timeline;

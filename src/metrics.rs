@@ -3,6 +3,7 @@
 //! Labels come from closed sets only (`engine`, `category`, `outcome`, …), never
 //! from hashes, paths or names.
 
+mod incidents;
 mod signatures;
 
 use prometheus::{
@@ -10,6 +11,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
+pub use incidents::IncidentMetrics;
 pub use signatures::SignatureMetrics;
 
 /// All series.
@@ -54,6 +56,8 @@ pub struct Metrics {
     pub rescan_completed: IntGauge,
     /// How signatures fare.
     pub signatures: SignatureMetrics,
+    /// How incidents fare.
+    pub incidents: IncidentMetrics,
 }
 
 const SECONDS: &[f64] = &[
@@ -117,6 +121,7 @@ impl Metrics {
                 "When the last rescan was complete.",
             )?,
             signatures: SignatureMetrics::new()?,
+            incidents: IncidentMetrics::new()?,
             registry,
         };
         metrics.register()?;
@@ -146,6 +151,7 @@ impl Metrics {
         ];
         all.into_iter()
             .chain(self.signatures.all())
+            .chain(self.incidents.all())
             .try_for_each(|series| self.registry.register(series))
     }
 

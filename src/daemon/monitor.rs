@@ -7,8 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::flow::collection::Collections;
-use crate::flow::dispute::{Disputes, Post};
-use crate::flow::mail::Mailer;
+use crate::flow::incident::watch::Watch;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -28,11 +27,15 @@ pub struct Monitor {
 impl Monitor {
     /// Starts every stage.
     pub fn run(self, tasks: &mut JoinSet<&'static str>, shutdown: &CancellationToken) {
+        let watch = Watch {
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            deadline_days: self.config.collections.deadline_days,
+        };
         let stop = shutdown.clone();
-        let collections = self.collections;
         tasks.spawn(async move {
-            let _ = stop.run_until_cancelled(collections.look_after()).await;
-            "collections"
+            watch.run(stop).await;
+            "incidents"
         });
     }
 }

@@ -7,6 +7,7 @@
 mod catalog;
 mod check;
 mod context;
+mod family;
 mod locate;
 mod placeholder;
 mod range;
@@ -22,7 +23,7 @@ pub use self::check::{Problem, Problems, check};
 pub use self::locate::Place;
 use super::parser::ParserSpec;
 use crate::config::Source;
-use crate::model::EngineId;
+use crate::model::{EngineId, Family};
 
 /// A whole manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub struct Manifest {
     /// Where to read about it.
     #[serde(default)]
     pub homepage: Option<String>,
+    /// Whose signatures it carries, if they are also another's: they are one opinion then.
+    #[serde(default)]
+    pub family: Option<Family>,
     /// Under which license the engine itself is.
     #[serde(default)]
     pub license: Option<String>,

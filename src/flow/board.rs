@@ -83,6 +83,7 @@ fn blank(manifest: &Manifest, state: EngineState) -> EngineStatus {
         name: manifest.name.clone(),
         vendor: manifest.vendor.clone(),
         description: manifest.description.clone(),
+        family: manifest.family.clone(),
         state,
         versions: None,
         last_error: None,

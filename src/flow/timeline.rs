@@ -110,6 +110,7 @@ fn tell(
         versions: versions.clone(),
         before: changed.as_ref().map(|changed| changed.before.clone()),
         versions_before: changed.as_ref().map(|c| c.versions_before.clone()),
+        analysis_before: last.answer.map(|answer| answer.analysis),
     };
     let number = u64::from(last.changes);
     let key = (place.analysis.sha256, place.engine.clone(), number);

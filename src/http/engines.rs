@@ -24,6 +24,9 @@ pub struct EngineAttributes {
     vendor: String,
     /// What it looks at.
     description: String,
+    /// Whose signatures it carries, if they are also another's: they are one opinion then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family: Option<FamilyOf>,
     /// `disabled`, `image-missing`, `proving`, `unproven`, `starting`, `ready`, `idle` or
     /// `backing-off`.
     state: &'static str,
@@ -79,6 +82,15 @@ impl From<EngineVersions> for Versions {
             signature_set: versions.signature_set.map(|set| set.0),
         }
     }
+}
+
+/// Engines that share signatures.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FamilyOf {
+    /// The family's name.
+    of: String,
+    /// Where it is said.
+    source: String,
 }
 
 /// How jobs ended.
@@ -261,6 +273,10 @@ fn attributes(status: EngineStatus) -> EngineAttributes {
         name: status.name,
         vendor: status.vendor,
         description: status.description,
+        family: status.family.map(|family| FamilyOf {
+            of: family.of,
+            source: family.source,
+        }),
         last_error: status.last_error,
         last_error_date: status.last_error_at.map(|at| at.seconds()),
         queued_interactive: status.queued_interactive,

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! open ──→ notified ──→ acknowledged ──→ resolved ──the engine detects again──→ open
-//!   └──────────┴──────────────┴────────→ kept
+//!   └──────────┴──────────────┴────────→ kept ──the vendor withdraws, the publisher
+//!                                         │      asks, or the file comes back──→ open
+//!                                         └──the engine calls it clean──→ resolved
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -75,6 +77,9 @@ pub struct Incident {
     pub detection: DetectionName,
     /// What the engine last said so with.
     pub detected: Side,
+    /// What it first said so with since the incident was last opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Side>,
     /// What it last called the file clean with before; nothing if it never did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Side>,

@@ -18,6 +18,12 @@ pub struct Standing {
     pub detections: BTreeMap<EngineId, Detection>,
     /// Engines that have an answer on it.
     pub answered: u32,
+    /// Which these are.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub engines: BTreeSet<EngineId>,
+    /// Engines with an incident that the engine itself has not ended.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub watched: BTreeSet<EngineId>,
     /// When the first engine detected it, ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_detection_at: Option<Timestamp>,
@@ -89,6 +95,25 @@ impl DetectionChange {
         Self::Solved,
     ];
 
+    /// Names how detections changed; nothing if they did not.
+    pub fn between(
+        before: &BTreeMap<EngineId, Detection>,
+        after: &BTreeMap<EngineId, Detection>,
+    ) -> Option<Self> {
+        let named = |it: &BTreeMap<EngineId, Detection>| -> Vec<_> {
+            let names = it.iter().map(|(id, one)| (id.clone(), one.name.clone()));
+            names.collect()
+        };
+        match (before.len(), after.len()) {
+            (0, 0) => None,
+            (0, _) => Some(Self::New),
+            (_, 0) => Some(Self::Solved),
+            (one, other) if one < other => Some(Self::Increasing),
+            (one, other) if one > other => Some(Self::Decreasing),
+            _ => (named(before) != named(after)).then_some(Self::Swapped),
+        }
+    }
+
     /// Returns VirusTotal's tag.
     pub const fn tag(self) -> &'static str {
         match self {
@@ -98,5 +123,45 @@ impl DetectionChange {
             Self::Swapped => "swapped-detections",
             Self::Solved => "solved-detections",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads `engine=name engine=name`.
+    fn detections(text: &str) -> BTreeMap<EngineId, Detection> {
+        let pairs = text.split_whitespace().map(|pair| {
+            let (engine, name) = pair.split_once('=').unwrap();
+            let detection = Detection {
+                name: DetectionName::new(name),
+                suspicious: false,
+                since: Timestamp::from_millis(1),
+                versions: EngineVersions::default(),
+            };
+            (engine.parse().unwrap(), detection)
+        });
+        pairs.collect()
+    }
+
+    #[track_caller]
+    fn check(before: &str, after: &str, expected: Option<DetectionChange>) {
+        let change = DetectionChange::between(&detections(before), &detections(after));
+        assert_eq!(change, expected, "{before:?} to {after:?}");
+    }
+
+    #[test]
+    fn change_is_named_as_virustotal_does() {
+        check("", "", None);
+        check("", "a=X", Some(DetectionChange::New));
+        check("a=X", "", Some(DetectionChange::Solved));
+        check("a=X", "a=X b=Y", Some(DetectionChange::Increasing));
+        check("a=X b=Y", "b=Y", Some(DetectionChange::Decreasing));
+        check("a=X", "b=X", Some(DetectionChange::Swapped));
+        check("a=X", "a=Y", Some(DetectionChange::Swapped));
+        check("a=X b=Y", "a=X b=Y", None);
+        // Fewer, though one of them is new.
+        check("a=X b=Y", "c=Z", Some(DetectionChange::Decreasing));
     }
 }

@@ -60,6 +60,16 @@ pub struct ProbeCheck {
     pub seen: String,
 }
 
+/// Engines that carry the same signatures: they are one opinion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Family {
+    /// Its name; that of the engine whose signatures they are, if it is known here.
+    pub of: String,
+    /// Where it is said that the engine carries them.
+    pub source: String,
+}
+
 /// How one engine fares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineStatus {
@@ -71,6 +81,9 @@ pub struct EngineStatus {
     pub vendor: String,
     /// What it looks at.
     pub description: String,
+    /// Whose signatures it carries, if they are also another's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
     /// Where it stands.
     pub state: EngineState,
     /// Versions read from the running container.

@@ -227,6 +227,9 @@ pub struct TimelineRow {
     /// What it last said that with.
     #[serde(default)]
     pub versions_before: Option<EngineVersions>,
+    /// Number of the analysis in which it last said that.
+    #[serde(default)]
+    pub analysis_before: Option<u64>,
 }
 
 /// A proof that the sandbox holds for an engine.

@@ -100,7 +100,7 @@ pub(super) const NAMES: [&str; TABLES] = [
     "outbox",
     "publisher_events",
     "statistics",
-    "kept",
+    "deadlines",
 ];
 
 /// Blobs by SHA-256.
@@ -197,15 +197,11 @@ pub const DELIVERIES: Table<(u64, u64), Delivery> = Table::new(42);
 pub const OUTBOX: Table<(u64, u64, u64), ()> = Table::new(43);
 /// Events that concern a publisher, oldest first.
 pub const PUBLISHER_EVENTS: Table<(PublisherId, u64), ()> = Table::new(44);
-/// Daily figures: `p:<publisher>` or `e:<engine>`, and the day as `YYYY-MM-DD`.
+/// Daily figures: `p:<publisher>` or `e:<engine>`, and the day as `YYYY-MM-DD`. Present ones:
+/// `n:tags:<publisher>` or `n:incidents:<engine>`, and the tag or the state that is counted.
 pub const STATISTICS: Table<(String, String), serde_json::Value> = Table::new(45);
-/// When something is to be done about a dispute: milliseconds, dispute.
-pub const DISPUTE_DUE: Table<(u64, u64), ()> = Table::new(46);
-/// Disputes of an incident, oldest first.
-pub const DISPUTES_OF: Table<(u64, u64), ()> = Table::new(47);
-
-/// How often a publisher's histories and trash have a blob.
-pub const KEPT: Table<(Sha256, PublisherId), u64> = Table::new(46);
+/// When incidents are overdue: milliseconds, incident; zero where no deadline is set yet.
+pub const DEADLINES: Table<(u64, u64), ()> = Table::new(46);
 
 /// How often opening the files is tried again.
 const REOPENINGS: usize = 100;

@@ -131,6 +131,7 @@ fn of_manifest(manifest: &Manifest, path: &Path) -> Vec<Problem> {
             .unwrap_or_default(),
     );
     problems.extend(super::update::problems(manifest));
+    problems.extend(super::family::problems(manifest));
     problems.extend(
         manifest
             .version

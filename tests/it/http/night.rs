@@ -134,6 +134,7 @@ fn change(before: Option<Verdict>, verdict: Verdict, seconds: u64) -> TimelineRo
         panic!("it is a SHA-256")
     };
     TimelineRow {
+        analysis_before: None,
         at: at(seconds),
         analysis: AnalysisId {
             sha256,
