@@ -18,5 +18,6 @@ pub mod queue;
 pub mod raw;
 pub mod scan;
 pub mod standing;
+pub mod statistics;
 pub mod tally;
 pub mod timeline;

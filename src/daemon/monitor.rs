@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::flow::collection::Collections;
 use crate::flow::incident::watch::Watch;
+use crate::flow::statistics;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -36,6 +37,11 @@ impl Monitor {
         tasks.spawn(async move {
             watch.run(stop).await;
             "incidents"
+        });
+        let (store, stop) = (self.store.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            statistics::run(store, stop).await;
+            "statistics"
         });
     }
 }

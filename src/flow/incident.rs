@@ -8,6 +8,7 @@
 
 pub mod desk;
 pub mod family;
+pub mod find;
 mod newer;
 mod record;
 pub mod watch;
@@ -176,6 +177,7 @@ fn open(
         reopened_count: 0,
         owner: None,
         deadline: None,
+        overdue: false,
         fixed_in: None,
         entries: 0,
     };

@@ -98,6 +98,9 @@ pub struct Incident {
     /// Until when it should be over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
+    /// Whether that has passed and was told.
+    #[serde(default)]
+    pub overdue: bool,
     /// In which version or set the vendor says it is fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fixed_in: Option<String>,

@@ -13,6 +13,7 @@ mod feeds;
 mod flow;
 mod http;
 mod ledger;
+mod incident;
 mod machine;
 mod monitor;
 mod night;

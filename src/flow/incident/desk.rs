@@ -75,7 +75,7 @@ pub fn act(
             note(change, it, (hand, EntryKind::State), text)?;
         }
         Wish::Deadline(deadline) => {
-            record::undate(change, it);
+            record::undate(change, it)?;
             it.deadline = Some(deadline);
             change.put(&DEADLINES, &(deadline.millis(), it.id), &())?;
             let text = format!("should be over by {}", day(deadline));
@@ -275,7 +275,7 @@ pub(super) fn overdue(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     record::write(change, incident, entry(now, "overdue".to_owned()))?;
-    record::save(change, incident)?;
+    record::overdue(change, incident)?;
     record::tell(change, incident, Told::of(EventKind::IncidentOverdue, now))
 }
 

@@ -10,6 +10,9 @@ use crate::model::{
 };
 use crate::store::{Change, DEADLINES, INCIDENT_INDEX, INCIDENTS, StoreError, THREADS};
 
+/// The counter of an engine's incidents that are overdue, beside those by state.
+pub const OVERDUE: &str = "overdue";
+
 /// A step of an incident: where to, who says so, and why.
 #[derive(Clone, Debug)]
 pub struct Act {
@@ -148,7 +151,7 @@ pub fn reopen(
     incident.resolved = None;
     incident.kept = None;
     incident.fixed_in = None;
-    undate(change, incident);
+    undate(change, incident)?;
     incident.deadline = None;
     change.put(&DEADLINES, &(0, incident.id), &())?;
     shift(change, incident, &act)?;
@@ -162,14 +165,14 @@ pub fn resolve(
     act: Act,
 ) -> Result<(), StoreError> {
     incident.kept = None;
-    undate(change, incident);
+    undate(change, incident)?;
     shift(change, incident, &act)?;
     tell(change, incident, act.told(EventKind::IncidentResolved))
 }
 
 /// Ends an incident that stays as it is.
 pub fn keep(change: &mut Change<'_>, incident: &mut Incident, act: Act) -> Result<(), StoreError> {
-    undate(change, incident);
+    undate(change, incident)?;
     shift(change, incident, &act)?;
     tell(change, incident, act.told(EventKind::IncidentKept))
 }
@@ -185,11 +188,31 @@ pub fn answer(
 }
 
 /// Takes an incident's deadline from the clock.
-pub fn undate(change: &mut Change<'_>, incident: &Incident) {
+///
+/// # Errors
+/// If the store fails.
+pub fn undate(change: &mut Change<'_>, incident: &mut Incident) -> Result<(), StoreError> {
     change.remove(&DEADLINES, &(0, incident.id));
     if let Some(deadline) = incident.deadline {
         change.remove(&DEADLINES, &(deadline.millis(), incident.id));
     }
+    if std::mem::take(&mut incident.overdue) {
+        let counters = tally::incidents_of(&incident.engine);
+        tally::count(change, (&counters, OVERDUE), Step::Down)?;
+    }
+    Ok(())
+}
+
+/// Notes that an incident's deadline has passed.
+///
+/// # Errors
+/// If the store fails.
+pub fn overdue(change: &mut Change<'_>, incident: &mut Incident) -> Result<(), StoreError> {
+    if !std::mem::replace(&mut incident.overdue, true) {
+        let counters = tally::incidents_of(&incident.engine);
+        tally::count(change, (&counters, OVERDUE), Step::Up)?;
+    }
+    save(change, incident)
 }
 
 /// Raises an event about an incident.

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::desk;
+use super::record::OVERDUE;
 use crate::flow::tally;
 use crate::metrics::Metrics;
 use crate::model::{DetectionChange, EngineId, EventKind, Incident, IncidentState, Timestamp};
@@ -73,6 +74,8 @@ impl Watch {
                 let number = counts.get(state.as_str()).copied().unwrap_or(0);
                 series.show(engine, state.as_str(), number);
             }
+            let late = counts.get(OVERDUE).copied().unwrap_or(0);
+            series.late(engine, late);
             // The first key after all of this engine's.
             from = [of.as_bytes(), &[1]].concat();
         }

@@ -1,0 +1,7 @@
+//! Standings and incidents follow what engines say, whatever order it comes in.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
+mod api;
+mod follow;
+pub mod scene;
