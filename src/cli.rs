@@ -9,6 +9,7 @@ mod engines;
 mod exit;
 mod history;
 mod items;
+mod incidents;
 mod keys;
 mod ledger;
 mod people;
@@ -108,6 +109,9 @@ enum Command {
     Policy(items::PolicyArguments),
     /// Show what happened
     Events(history::EventsArguments),
+    /// Work on detections of files in collections
+    #[command(subcommand)]
+    Incidents(incidents::IncidentsCommand),
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -221,6 +225,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Policy(policy) => block_on(items::policy(&context, policy)),
         Command::Timeline(timeline) => block_on(history::timeline(&context, timeline)),
         Command::Events(events) => block_on(history::events(&context, events)),
+        Command::Incidents(command) => block_on(incidents::run(&context, command)),
         Command::Keys(command) => keys::run(&context, command),
         Command::Disputes(command) => block_on(disputes::run(&context, command)),
         Command::Ledger(command) => block_on(ledger::run(&context, command)),
