@@ -70,9 +70,10 @@ pub async fn close(store: &Store, day: Timestamp) -> Result<(), StoreError> {
             break;
         };
         for publisher in &publishers {
+            // First, so that the day counts its own changes only.
+            fade(store, publisher, end).await?;
             let key = (format!("p:{publisher}"), date(day));
             rows.push((key, of_day(store, publisher, end)?));
-            fade(store, publisher, end).await?;
         }
         after = Some(last);
     }
