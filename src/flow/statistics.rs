@@ -14,8 +14,8 @@ use crate::model::{
     Timestamp, UpdateOutcome, Usage,
 };
 use crate::store::{
-    HOLDERS, HoldRow, PUBLISHERS, Read, RowKey, STANDINGS, STATISTICS, Store, StoreError, TAGGED,
-    UPDATES, USAGE, engine_prefix, tag_prefix,
+    HOLDERS, HoldRow, PUBLISHERS, Page, Read, RowKey, STANDINGS, STATISTICS, Store, StoreError,
+    TAGGED, UPDATES, USAGE, engine_prefix, tag_prefix,
 };
 use crate::system::now;
 
@@ -354,6 +354,9 @@ fn updates(store: &Store, engine: &EngineId, since: Timestamp) -> Result<u64, St
     Ok(since.count() as u64)
 }
 
+/// A day's figures: whose and which day, and what they are.
+pub type Day = ((String, String), Value);
+
 /// Reads a page of a publisher's days, newest first.
 ///
 /// # Errors
@@ -362,7 +365,7 @@ pub fn days(
     store: &Store,
     publisher: &PublisherId,
     (before, limit): (Option<&[u8]>, usize),
-) -> Result<crate::store::Page<((String, String), Value)>, StoreError> {
+) -> Result<Page<Day>, StoreError> {
     let prefix = (format!("p:{publisher}"), String::new()).to_bytes();
     store.list_back(&STATISTICS, (&prefix, before), limit)
 }

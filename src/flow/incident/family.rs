@@ -52,3 +52,55 @@ impl Families {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Makes an incident: its number, its engine, the first letter of its state, its file.
+    fn incident(id: u64, engine: &str, (state, file): (&str, u8)) -> Incident {
+        let versions = json!({ "image": "sha256:1" });
+        let sha256 = hex::encode([file; 32]);
+        let analysis = format!("f-{sha256}-1");
+        serde_json::from_value(json!({
+            "id": id, "publisher": "p", "engine": engine, "sha256": sha256, "state": state,
+            "state_at": id, "opened_at": id, "reopened_at": id, "detection": "X",
+            "detected": { "at": id, "analysis": analysis, "versions": versions },
+        }))
+        .unwrap()
+    }
+
+    fn families() -> Families {
+        let pairs = [("maker", "maker"), ("oem", "maker"), ("resold", "maker")];
+        let pairs = pairs.map(|(engine, of)| (engine.parse().unwrap(), of.to_owned()));
+        Families(pairs.into())
+    }
+
+    #[test]
+    fn family_is_one_opinion_and_its_maker_leads() {
+        let all = [
+            incident(1, "oem", ("open", 1)),
+            incident(2, "maker", ("open", 1)),
+            incident(3, "other", ("open", 1)),
+            incident(4, "maker", ("open", 2)),
+        ];
+        let families = families();
+        assert_eq!(families.opinions(&all[..3]), 2);
+        assert_eq!(families.leading(&all[0], &all).unwrap().id, 2);
+        assert_eq!(families.leading(&all[2], &all).unwrap().id, 3);
+        let kin: Vec<_> = families.kin(&all[0], &all).map(|it| it.id).collect();
+        assert_eq!(kin, [1, 2]);
+    }
+
+    #[test]
+    fn first_that_is_not_over_leads_where_the_maker_is_silent() {
+        let all = [
+            incident(1, "oem", ("resolved", 1)),
+            incident(2, "resold", ("notified", 1)),
+        ];
+        assert_eq!(families().leading(&all[0], &all).unwrap().id, 2);
+        assert!(families().leading(&all[0], &all[..1]).is_none());
+    }
+}
