@@ -7,6 +7,7 @@ mod disputes;
 mod doctor;
 mod engines;
 mod exit;
+mod facts;
 mod history;
 mod items;
 mod incidents;
@@ -142,6 +143,9 @@ enum Command {
     /// Run the only process that talks to Docker; the daemon or systemd starts it
     #[command(hide = true)]
     DockerBroker(build::BrokerArguments),
+    /// Read what the file on standard input says of itself; the daemon starts it
+    #[command(hide = true)]
+    ReadFacts(facts::FactsArguments),
 }
 
 /// What every command needs to know.
@@ -242,6 +246,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
             log(context.no_color);
             build::broker(&context, &broker)
         }
+        Command::ReadFacts(arguments) => facts::run(&arguments),
     }
 }
 

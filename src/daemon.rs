@@ -4,6 +4,7 @@
 //! so every job waits again; staging is swept; containers of ours are taken
 //! over where they are still what would be made today, and removed where not.
 
+pub mod facts;
 pub mod fleet;
 pub mod monitor;
 pub mod night;

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::daemon::facts::CANNOT_CONFINE;
+
 /// How a command ended, for the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -13,6 +15,8 @@ pub enum Exit {
     Usage,
     /// Some engine did not answer for some file, or a file was not scanned.
     Incomplete,
+    /// The process could not give up what it must not have; nothing was read.
+    Unconfined,
     /// Ended by Ctrl-C.
     Interrupted,
 }
@@ -25,6 +29,7 @@ impl Exit {
             Self::Found => 1,
             Self::Usage => 2,
             Self::Incomplete => 3,
+            Self::Unconfined => CANNOT_CONFINE,
             Self::Interrupted => 130,
         }
     }

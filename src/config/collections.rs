@@ -15,6 +15,9 @@ pub struct Collections {
     pub trash_days: u32,
     /// Days an incident may take before it is overdue.
     pub deadline_days: u32,
+    /// PEM files, or directories of them, with the certificates of authorities whose signers of
+    /// software are shown as trusted; signatures are checked without them too.
+    pub signer_roots: Vec<PathBuf>,
 }
 
 impl Default for Collections {
@@ -23,6 +26,7 @@ impl Default for Collections {
             history: 20,
             trash_days: 30,
             deadline_days: 7,
+            signer_roots: vec![PathBuf::from("/etc/ssl/certs/ca-certificates.crt")],
         }
     }
 }

@@ -7,8 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::flow::collection::Collections;
-use crate::flow::incident::watch::Watch;
-use crate::flow::statistics;
+use crate::flow::facts::Reader;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -28,20 +27,16 @@ pub struct Monitor {
 impl Monitor {
     /// Starts every stage.
     pub fn run(self, tasks: &mut JoinSet<&'static str>, shutdown: &CancellationToken) {
-        let watch = Watch {
-            store: self.store.clone(),
-            metrics: self.metrics.clone(),
-            deadline_days: self.config.collections.deadline_days,
-        };
-        let stop = shutdown.clone();
+        self.read_facts(tasks, shutdown.clone());
+    }
+
+    /// Has files read for what they say of themselves.
+    fn read_facts(&self, tasks: &mut JoinSet<&'static str>, shutdown: CancellationToken) {
+        let roots = self.config.collections.signer_roots.clone();
+        let reader = Reader::new(self.store.clone(), roots);
         tasks.spawn(async move {
-            watch.run(stop).await;
-            "incidents"
-        });
-        let (store, stop) = (self.store.clone(), shutdown.clone());
-        tasks.spawn(async move {
-            statistics::run(store, stop).await;
-            "statistics"
+            reader.run(&shutdown).await;
+            "facts"
         });
     }
 }

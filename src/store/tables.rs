@@ -100,7 +100,7 @@ pub(super) const NAMES: [&str; TABLES] = [
     "outbox",
     "publisher_events",
     "statistics",
-    "deadlines",
+    "unread",
 ];
 
 /// Blobs by SHA-256.
@@ -200,8 +200,8 @@ pub const PUBLISHER_EVENTS: Table<(PublisherId, u64), ()> = Table::new(44);
 /// Daily figures: `p:<publisher>` or `e:<engine>`, and the day as `YYYY-MM-DD`. Present ones:
 /// `n:tags:<publisher>` or `n:incidents:<engine>`, and the tag or the state that is counted.
 pub const STATISTICS: Table<(String, String), serde_json::Value> = Table::new(45);
-/// When incidents are overdue: milliseconds, incident; zero where no deadline is set yet.
-pub const DEADLINES: Table<(u64, u64), ()> = Table::new(46);
+/// Blobs of which it is still to be read what they say of themselves.
+pub const UNREAD: Table<Sha256, ()> = Table::new(46);
 
 /// How often opening the files is tried again.
 const REOPENINGS: usize = 100;
