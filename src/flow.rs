@@ -10,6 +10,7 @@ pub mod gate;
 pub mod incident;
 pub mod ingest;
 pub mod keeper;
+pub mod known;
 pub mod leftovers;
 pub mod mail;
 pub mod notify;

@@ -195,6 +195,7 @@ mod tests {
             category: category.to_owned(),
             result: None,
             reason: None,
+            disputed: false,
         }
     }
 

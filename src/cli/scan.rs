@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use self::report::{FailOn, FileReport, Report};
+use self::report::{Disputed, FailOn, FileReport, Report, Rule};
 use self::upload::{Sent, Source, Upload, Uploaded, Wish, follow};
 use super::Context;
 use super::client::{Client, ClientError};
@@ -34,7 +34,7 @@ const AHEAD: usize = 1024;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  every engine answered for every file and none detected anything
-  1  some engine detected something
+  1  some engine detected something (with --disputed-is-clean: that is not disputed)
   2  the command line is wrong
   3  incomplete: an engine did not answer, a file was not scanned, or there was none";
 
@@ -53,6 +53,10 @@ pub struct ScanArguments {
     /// Least category that makes the exit code 1
     #[arg(long, value_enum, default_value_t, value_name = "CATEGORY")]
     fail_on: FailOn,
+    /// Do not let detections in a publisher's own software here, who disputes them, make the exit
+    /// code 1; they are shown all the same
+    #[arg(long)]
+    disputed_is_clean: bool,
     /// Seconds to wait for a file's verdicts
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     timeout: u64,
@@ -111,13 +115,20 @@ pub async fn run(context: &Context, arguments: ScanArguments) -> anyhow::Result<
     };
     scan.progress.clear();
     let passed_by = scan.passed_by.load(Ordering::Relaxed);
-    let report = Report::new(files, passed_by, arguments.fail_on);
+    let rule = Rule {
+        fail_on: arguments.fail_on,
+        disputed: match arguments.disputed_is_clean {
+            true => Disputed::Clean,
+            false => Disputed::Detected,
+        },
+    };
+    let report = Report::new(files, passed_by, rule);
     if context.json {
         emit_json(&report)?;
     } else {
         emit(&report.text(context.paint, arguments.all))?;
     }
-    Ok(report.exit(arguments.fail_on))
+    Ok(report.exit(rule))
 }
 
 /// Returns the display names of the engines that are to answer.

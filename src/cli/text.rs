@@ -140,6 +140,8 @@ pub enum Color {
     Green,
     /// Doubtful.
     Yellow,
+    /// Bad in the word of some, disputed by others.
+    Orange,
     /// Bad.
     Red,
     /// Less important.
@@ -172,6 +174,7 @@ impl Paint {
         let code = match color {
             Color::Green => "32",
             Color::Yellow => "33",
+            Color::Orange => "38;5;208",
             Color::Red => "1;31",
             Color::Dim => "2",
             Color::Bold => "1",

@@ -98,6 +98,17 @@ pub struct AnalysisAttributes {
     /// Engines that answered and engines asked, if the server says so.
     #[serde(default)]
     pub coverage: Option<ServerCoverage>,
+    /// Whose software the file is, if the server knows.
+    #[serde(default)]
+    pub known_distributors: Option<KnownDistributors>,
+}
+
+/// Whose software a file is.
+#[derive(Clone, Debug, Deserialize)]
+pub struct KnownDistributors {
+    /// Names of publishers.
+    #[serde(default)]
+    pub distributors: Vec<String>,
 }
 
 /// Engines that answered and engines asked.
@@ -118,6 +129,9 @@ pub struct ResultAttributes {
     /// Why there is no verdict on the content.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Whether the file is a publisher's, who disputes the detection.
+    #[serde(default)]
+    pub disputed: bool,
 }
 
 /// One engine's detection of one file.
@@ -129,6 +143,9 @@ pub struct Detection {
     pub category: String,
     /// The engine's own name for it.
     pub name: String,
+    /// Whether the file is a publisher's, who disputes the detection.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disputed: bool,
 }
 
 /// One engine that gave no answer, or none on the content.
@@ -160,6 +177,9 @@ pub struct Answers {
     pub coverage: Coverage,
     /// Who detects what.
     pub detections: Vec<Detection>,
+    /// Whose software the file is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub distributors: Vec<String>,
     /// Who did not answer and why.
     pub unanswered: Vec<Unanswered>,
     /// Who cannot look into such files and why.
@@ -174,6 +194,10 @@ impl Answers {
     /// answer either: neither may count as nothing detected.
     pub fn read(analysis: &AnalysisAttributes, asked: &[String]) -> Self {
         let mut answers = Self::default();
+        if let Some(known) = &analysis.known_distributors {
+            let names = known.distributors.iter();
+            answers.distributors = names.map(|name| visible(name)).collect();
+        }
         for (engine, result) in &analysis.results {
             answers.add(visible(engine), result);
         }
@@ -203,6 +227,7 @@ impl Answers {
                     engine,
                     category,
                     name,
+                    disputed: result.disputed,
                 });
             }
             other => {
@@ -282,6 +307,18 @@ mod tests {
             &[],
         );
         assert_eq!(answers.detections[0].name, "(no name)");
+    }
+
+    #[test]
+    fn names_of_distributors_steer_nothing() {
+        let analysis = json!({
+            "status": "completed",
+            "results": { "A": { "category": "malicious", "disputed": true } },
+            "known_distributors": { "distributors": ["Ac\u{1b}me"] },
+        });
+        let answers = Answers::read(&serde_json::from_value(analysis).unwrap(), &[]);
+        assert!(answers.detections[0].disputed);
+        assert_eq!(answers.distributors, ["Ac\\u{1b}me"]);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::Json;
+use axum::extract::{Extension, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use base64::Engine as _;
@@ -17,7 +18,7 @@ use super::auth::Caller;
 use super::envelope::{Answer, Base, Descriptor, Links, Object};
 use super::error::{ApiError, ErrorBody};
 use super::files::{FileAttributes, file_object};
-use super::results::{Coverage, EngineAnswer, WireStats, answers, named};
+use super::results::{Coverage, EngineAnswer, KnownDistributors, WireStats, answers, named};
 use super::{App, download};
 use crate::model::{Analysis, AnalysisId, AnalysisStatus, EngineId, FileHash, Md5, Stats};
 use crate::store::{BlobRow, Store, StoreError};
@@ -42,6 +43,9 @@ pub struct AnalysisAttributes {
     results: BTreeMap<String, EngineAnswer>,
     /// How many engines the counts stand on.
     coverage: Coverage,
+    /// Whose software the file is, if it is anybody's here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_distributors: Option<KnownDistributors>,
 }
 
 /// What an analysis stands on, beside it.
@@ -100,7 +104,7 @@ pub async fn show(
         size: blob.size_bytes,
     };
     Ok(Json(AnalysisAnswer {
-        data: object(&app, &analysis, &base)?,
+        data: object(&app, &analysis, &base, &caller)?,
         meta: AnalysisMeta { file_info },
     }))
 }
@@ -119,7 +123,7 @@ pub async fn item(
 ) -> Result<Json<Answer<Object<FileAttributes>>>, ApiError> {
     let analysis = find(&app.api.store, resolve(&app.api.store, &caller, &id)?)?;
     let blob = blob_of(&app.api.store, &analysis)?;
-    let data = file_object(&app, &caller, &blob, &base)?;
+    let data = file_object(&app, &blob, &base, &caller)?;
     Ok(Json(Answer { data }))
 }
 
@@ -294,6 +298,7 @@ pub fn object(
     app: &App,
     analysis: &Analysis,
     base: &Base,
+    caller: &Caller,
 ) -> Result<Object<AnalysisAttributes>, ApiError> {
     let given = answers(&app.api.store, analysis)?;
     let stats = Stats::of_results(&given);
@@ -303,11 +308,17 @@ pub fn object(
         item: Some(base.url(&format!("/files/{}", analysis.id.sha256))),
     };
     let date = analysis.completed_at.unwrap_or(analysis.created_at);
+    let known = KnownDistributors::find(&app.api.store, &analysis.id.sha256, caller)?;
+    let (mut wire, mut results) = (stats.into(), named(app, given));
+    if let Some(known) = &known {
+        known.dispute(&mut wire, &mut results);
+    }
     let attributes = AnalysisAttributes {
         status: analysis.status().as_str(),
         date: date.seconds(),
-        stats: stats.into(),
-        results: named(app, given),
+        stats: wire,
+        results,
+        known_distributors: known,
         coverage: Coverage {
             answered: stats.answered(),
             enabled: analysis.engines.len().try_into().unwrap_or(u32::MAX),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::Json;
+use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::{Extension, Json};
@@ -12,12 +13,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::analyses::{self, AnalysisAttributes};
 use super::auth::Caller;
-use super::egress::{self, Story};
 use super::envelope::{
     Answer, Base, Collection, Descriptor, Links, Object, PageQuery, Paging, invalid_cursor,
 };
 use super::error::{ApiError, ErrorBody};
-use super::results::{Coverage, EngineAnswer, WireStats, answers, named};
+use super::results::{Coverage, EngineAnswer, KnownDistributors, WireStats, answers, named};
 use super::{App, download, now, upload};
 use crate::flow::ingest::Submission;
 use crate::model::{
@@ -65,6 +65,9 @@ pub struct FileAttributes {
     reputation: i64,
     total_votes: Votes,
     downloadable: bool,
+    /// Whose software it is, if it is anybody's here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_distributors: Option<KnownDistributors>,
     #[serde(flatten)]
     last_analysis: Option<LastAnalysis>,
 }
@@ -134,7 +137,7 @@ pub async fn show(
     Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Answer<Object<FileAttributes>>>, ApiError> {
-    let data = file_object(&app, &caller, &find(&app, &caller, &id)?, &base)?;
+    let data = file_object(&app, &find(&app, &id)?, &base, &caller)?;
     Ok(Json(Answer { data }))
 }
 
@@ -184,13 +187,14 @@ pub async fn analyse(
 pub async fn analyses(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
     paging: Paging,
     Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Collection<Object<AnalysisAttributes>>>, ApiError> {
     let (blob, page) = page(&app, &caller, &id, &paging)?;
     let objects = page.rows.iter();
-    let objects = objects.map(|analysis| analyses::object(&app, analysis, &base));
+    let objects = objects.map(|analysis| analyses::object(&app, analysis, &base, &caller));
     let url = base.url(&format!("/files/{}/analyses", blob.digests.sha256));
     let data = objects.collect::<Result<_, _>>()?;
     Ok(Json(Collection::new(data, (url, &paging), page.next)))
@@ -259,10 +263,10 @@ pub async fn search(
     base: Base,
 ) -> Result<Json<Collection<Object<FileAttributes>>>, ApiError> {
     let hash = parse_hash(query.trim())?;
-    let blob = visible(&app, &caller, &hash)?;
+    let blob = app.api.store.blob(&hash)?;
     let objects = blob
         .iter()
-        .map(|blob| file_object(&app, &caller, blob, &base));
+        .map(|blob| file_object(&app, blob, &base, &caller));
     let data = objects.collect::<Result<_, _>>()?;
     let url = base.url(&format!("/search?query={}", query.trim()));
     Ok(Json(Collection::whole(data, url)))
@@ -320,8 +324,16 @@ pub fn file_object(
     caller: &Caller,
     blob: &BlobRow,
     base: &Base,
+    caller: &Caller,
 ) -> Result<Object<FileAttributes>, ApiError> {
-    let last = last_analysis(app, blob)?;
+    let mut last = last_analysis(app, blob)?;
+    let known = KnownDistributors::find(&app.api.store, &blob.digests.sha256, caller)?;
+    if let (Some(known), Some(last)) = (&known, &mut last) {
+        known.dispute(
+            &mut last.last_analysis_stats,
+            &mut last.last_analysis_results,
+        );
+    }
     let id = blob.digests.sha256.to_string();
     let analyzed = last.as_ref().map_or(0, |last| last.last_analysis_date);
     let story = Story::of(&app.api.store, caller, blob)?;
@@ -337,11 +349,15 @@ pub fn file_object(
         first_submission_date: story.first.seconds(),
         last_submission_date: submitted,
         last_modification_date: submitted.max(analyzed),
-        times_submitted: story.times,
-        tags: Vec::new(),
+        times_submitted: blob.times_submitted,
+        tags: known
+            .iter()
+            .map(|_| "known-distributor".to_owned())
+            .collect(),
         reputation: 0,
         total_votes: Votes::default(),
         downloadable: true,
+        known_distributors: known,
         last_analysis: last,
     };
     let links = Links::to(base.url(&format!("/files/{id}")));

@@ -3,13 +3,17 @@
 //! An engine that has not answered is absent; an engine that failed is there,
 //! as a failure. Counts always come with their coverage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
-use crate::model::{Analysis, Change, EngineId, EngineResult, EngineVersions, Stats, Verdict};
+use super::auth::Caller;
+use crate::flow::known::known;
+use crate::model::{
+    Analysis, Change, EngineId, EngineResult, EngineVersions, Sha256, Stats, Verdict,
+};
 use crate::store::{Store, StoreError};
 
 /// How many engines gave an answer, of those that were asked.
@@ -33,6 +37,10 @@ pub struct WireStats {
     confirmed_timeout: u32,
     failure: u32,
     type_unsupported: u32,
+    /// How many of the detections are of a file that belongs to a publisher's collection; absent
+    /// where it belongs to none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disputed: Option<u32>,
 }
 
 impl From<Stats> for WireStats {
@@ -46,6 +54,7 @@ impl From<Stats> for WireStats {
             confirmed_timeout: 0,
             failure: stats.failure,
             type_unsupported: stats.type_unsupported,
+            disputed: None,
         }
     }
 }
@@ -77,6 +86,9 @@ pub struct EngineAnswer {
     /// What is otherwise than in its answer before.
     #[serde(skip_serializing_if = "Option::is_none")]
     change: Option<AnswerChange>,
+    /// Set on a detection in a file that belongs to a publisher's collection.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    disputed: bool,
 }
 
 /// How an answer differs from the one before.
@@ -101,6 +113,55 @@ impl From<Change> for AnswerChange {
             result_before: change.before.name().map(ToString::to_string),
             signature_set_before: set.map(|set| set.0),
         }
+    }
+}
+
+/// Whose software a file is, as far as the caller may know: VirusTotal's `known_distributors`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KnownDistributors {
+    /// Names of the publishers in whose collections it is.
+    distributors: BTreeSet<String>,
+    /// Names it has there.
+    filenames: BTreeSet<String>,
+    /// Products it is of.
+    products: BTreeSet<String>,
+    /// Where to read about them and to get them.
+    links: BTreeSet<String>,
+    /// Where this is known from.
+    data_sources: Vec<&'static str>,
+}
+
+impl KnownDistributors {
+    /// Looks whose software a file is, as far as a caller may know.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn find(
+        store: &Store,
+        sha256: &Sha256,
+        caller: &Caller,
+    ) -> Result<Option<Self>, StoreError> {
+        let known = known(store, sha256, &|publisher| caller.may_see(publisher))?;
+        Ok(known.map(|known| Self {
+            distributors: known.distributors,
+            filenames: known.filenames,
+            products: known.products,
+            links: known.links,
+            data_sources: vec!["Acquit"],
+        }))
+    }
+
+    /// Marks the detections of such a file as disputed; the categories stay the engines' words.
+    pub fn dispute(&self, stats: &mut WireStats, answers: &mut BTreeMap<String, EngineAnswer>) {
+        let detections = answers
+            .values_mut()
+            .filter(|answer| matches!(answer.category, "malicious" | "suspicious"));
+        let mut count = 0;
+        for detection in detections {
+            detection.disputed = true;
+            count += 1;
+        }
+        stats.disputed = Some(count);
     }
 }
 
@@ -174,6 +235,7 @@ fn engine_answer(id: &EngineId, engine_name: String, result: EngineResult) -> En
         duration_ms: result.duration_ms,
         signature_set: versions.signature_set.map(|set| set.0),
         reason: verdict.reason().map(str::to_owned),
+        disputed: false,
         change: change.map(AnswerChange::from),
     }
 }

@@ -56,6 +56,7 @@ fn verdicts(content: &[u8]) -> Value {
     let alpha = match word {
         b"bad" => json!({ "category": "malicious", "result": "Test.Bad" }),
         b"odd" => json!({ "category": "suspicious", "result": "Heur.Odd" }),
+        b"own" => json!({ "category": "malicious", "result": "Test.Own", "disputed": true }),
         b"evil" => json!({ "category": "malicious", "result": "A\u{1b}[2J\u{202e}B" }),
         b"other" => json!({ "category": "type-unsupported", "result": null, "reason": "a text" }),
         _ => json!({ "category": "undetected", "result": null }),
@@ -91,6 +92,42 @@ fn detection_exits_with_1_and_wins_over_incomplete() {
         .assert()
         .code(1)
         .stdout(contains("Alpha: Test.Bad").and(contains("Beta: timeout")));
+}
+
+#[test]
+fn disputed_detection_counts_unless_it_is_said_that_it_shall_not() {
+    let fake = Fake::start(verdicts);
+    let own = folder(&[("a.txt", "own a")]);
+    let scan = |more: &[&str]| {
+        let mut command = acquit(&fake);
+        command.arg("scan").arg(own.path()).args(more).assert()
+    };
+    scan(&[])
+        .code(1)
+        .stdout(contains("DISPUTED: software of its publisher"))
+        .stdout(contains("Alpha: Test.Own (disputed)"));
+    scan(&["--disputed-is-clean"])
+        .code(0)
+        .stdout(contains("Test.Own (disputed)"))
+        .stdout(contains(
+            "Disputed detections count as clean for the exit code.",
+        ));
+    scan(&["--disputed-is-clean", "--json"])
+        .code(0)
+        .stdout(contains("\"disputed_is_clean\": true"))
+        .stdout(contains("\"disputed\": true"));
+    let both = folder(&[("a.txt", "own a"), ("b.txt", "bad b")]);
+    acquit(&fake)
+        .args(["scan", "--disputed-is-clean"])
+        .arg(both.path())
+        .assert()
+        .code(1);
+    let silent = folder(&[("a.txt", "own a"), ("b.txt", "slow b")]);
+    acquit(&fake)
+        .args(["scan", "--disputed-is-clean"])
+        .arg(silent.path())
+        .assert()
+        .code(3);
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod appliance;
 mod files;
 mod keys;
 pub mod night;
+mod orange;
 pub mod orders;
 mod references;
 mod sockets;

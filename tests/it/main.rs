@@ -8,6 +8,7 @@ mod cli;
 mod disputes;
 mod collection;
 mod engines;
+mod facts;
 mod faults;
 mod feeds;
 mod flow;

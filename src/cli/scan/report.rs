@@ -38,6 +38,8 @@ pub struct FileReport {
 pub enum Fate {
     /// Some engine detected something.
     Detected,
+    /// So it did, in a publisher's software, who disputes it.
+    Disputed,
     /// It was not scanned.
     NotScanned,
     /// Some engine did not answer, or none looked into it.
@@ -54,6 +56,25 @@ pub enum FailOn {
     Suspicious,
     /// Only what an engine calls malicious.
     Malicious,
+}
+
+/// How detections count that a publisher disputes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disputed {
+    /// As any other.
+    #[default]
+    Detected,
+    /// Not at all.
+    Clean,
+}
+
+/// What makes the exit code 1.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rule {
+    /// Which category.
+    pub fail_on: FailOn,
+    /// Whether disputed detections count.
+    pub disputed: Disputed,
 }
 
 impl FileReport {
@@ -79,8 +100,10 @@ impl FileReport {
 
     /// Returns what became of the file. Nothing but a full answer is `Undetected`.
     pub fn fate(&self) -> Fate {
-        if !self.answers.detections.is_empty() {
+        if self.answers.detections.iter().any(|found| !found.disputed) {
             Fate::Detected
+        } else if !self.answers.detections.is_empty() {
+            Fate::Disputed
         } else if self.error.is_some() {
             Fate::NotScanned
         } else if self.answers.is_complete() {
@@ -94,11 +117,16 @@ impl FileReport {
         self.error.is_none() && self.answers.is_complete()
     }
 
-    fn fails(&self, on: FailOn) -> bool {
-        match on {
-            FailOn::Suspicious => !self.answers.detections.is_empty(),
-            FailOn::Malicious => self.answers.stats.malicious > 0,
-        }
+    fn fails(&self, rule: Rule) -> bool {
+        let mut detections = self.answers.detections.iter();
+        detections.any(|found| {
+            let counts = !found.disputed || rule.disputed == Disputed::Detected;
+            let severe = match rule.fail_on {
+                FailOn::Suspicious => true,
+                FailOn::Malicious => found.category == "malicious",
+            };
+            counts && severe
+        })
     }
 }
 
@@ -111,6 +139,8 @@ pub struct Totals {
     pub bytes: u64,
     /// Files in which something was detected.
     pub detected: u64,
+    /// Files in which all that was detected is disputed by their publisher.
+    pub disputed: u64,
     /// Files every engine answered for and none detected anything in.
     pub undetected: u64,
     /// Files some engine did not answer for, without a detection.
@@ -132,11 +162,14 @@ pub struct Report {
     pub totals: Totals,
     /// The exit code.
     pub exit: u8,
+    /// Whether disputed detections were counted as clean for it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub disputed_is_clean: bool,
 }
 
 impl Report {
     /// Puts the files in order and adds them up.
-    pub fn new(mut files: Vec<FileReport>, passed_by: u64, fail_on: FailOn) -> Self {
+    pub fn new(mut files: Vec<FileReport>, passed_by: u64, rule: Rule) -> Self {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let mut totals = Totals {
             passed_by,
@@ -149,14 +182,15 @@ impl Report {
             files,
             totals,
             exit: 0,
+            disputed_is_clean: rule.disputed == Disputed::Clean,
         };
-        report.exit = report.exit(fail_on).code();
+        report.exit = report.exit(rule).code();
         report
     }
 
     /// Returns the exit code; a detection weighs more than a missing answer.
-    pub fn exit(&self, fail_on: FailOn) -> Exit {
-        if self.files.iter().any(|file| file.fails(fail_on)) {
+    pub fn exit(&self, rule: Rule) -> Exit {
+        if self.files.iter().any(|file| file.fails(rule)) {
             Exit::Found
         } else if self.files.is_empty() || !self.files.iter().all(FileReport::is_complete) {
             // Nothing scanned is no proof of anything.
@@ -191,6 +225,9 @@ impl Report {
             text.push_str(&format!("{files}: nothing detected (--all lists them)\n"));
         }
         text.push_str(&self.totals.text(paint));
+        if self.disputed_is_clean && self.totals.disputed > 0 {
+            text.push_str("Disputed detections count as clean for the exit code.\n");
+        }
         text
     }
 }
@@ -207,14 +244,12 @@ fn row(text: &mut String, paint: Paint, file: &FileReport, width: usize) {
     let indent = " ".repeat(width + 11);
     for detection in &file.answers.detections {
         let name = format!("{}: {}", detection.engine, detection.name);
-        let mark = match detection.category.as_str() {
-            "suspicious" => " (suspicious)",
-            _ => "",
+        let (color, mark) = match (detection.disputed, detection.category.as_str()) {
+            (true, _) => (Color::Orange, " (disputed)"),
+            (false, "suspicious") => (Color::Red, " (suspicious)"),
+            (false, _) => (Color::Red, ""),
         };
-        text.push_str(&format!(
-            "{indent}  {}{mark}\n",
-            paint.paint(Color::Red, &name)
-        ));
+        text.push_str(&format!("{indent}  {}{mark}\n", paint.paint(color, &name)));
     }
     for silent in &file.answers.unanswered {
         let reason = format!("{}: {}: {}", silent.engine, silent.category, silent.reason);
@@ -240,6 +275,15 @@ fn result(file: &FileReport) -> (Color, String) {
         Fate::Detected => {
             let engines = count(file.answers.detections.len() as u64, "engine");
             (Color::Red, format!("DETECTED by {engines}"))
+        }
+        Fate::Disputed => {
+            let engines = count(file.answers.detections.len() as u64, "engine");
+            let whose = match file.answers.distributors.as_slice() {
+                [] => "its publisher".to_owned(),
+                names => names.join(", "),
+            };
+            let text = format!("DISPUTED: software of {whose}, detected by {engines}");
+            (Color::Orange, text)
         }
         Fate::NotScanned => {
             let error = file.error.as_deref().unwrap_or_default();
@@ -275,6 +319,7 @@ impl Totals {
         self.coverage.engines += file.answers.coverage.engines;
         let fate = match file.fate() {
             Fate::Detected => &mut self.detected,
+            Fate::Disputed => &mut self.disputed,
             Fate::NotScanned => &mut self.not_scanned,
             Fate::Incomplete => &mut self.incomplete,
             Fate::Undetected => &mut self.undetected,
@@ -297,6 +342,11 @@ impl Totals {
             part(self.incomplete, Color::Yellow, "incomplete"),
             part(self.not_scanned, Color::Yellow, "not scanned"),
         ];
+        let disputed = part(self.disputed, Color::Orange, "disputed");
+        let mut fates = fates.to_vec();
+        if self.disputed > 0 {
+            fates.insert(1, disputed);
+        }
         let files = count(self.files, "file");
         let mut text = format!("\n{files}, {}: {}", size(self.bytes), fates.join(", "));
         if self.passed_by > 0 {

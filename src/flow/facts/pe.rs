@@ -84,7 +84,7 @@ fn signed(
     if at == 0 || size == 0 {
         return Ok(());
     }
-    if size < ENTRY_HEAD || size > SIGNATURE_BYTES || at < headers.entry_at + 8 {
+    if !(ENTRY_HEAD..=SIGNATURE_BYTES).contains(&size) || at < headers.entry_at + 8 {
         return Err(trouble("it is not where it could be"));
     }
     let table = input.bytes(at, size)?;
