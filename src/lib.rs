@@ -21,6 +21,7 @@
 //! | queue | jobs | leases, in memory | [`flow::queue`] |
 //! | scan | leased jobs, blobs | verdicts | [`flow::scan`], [`engine::ask`] |
 //! | record | verdicts | results, analyses, timelines; jobs go | [`flow::analysis`], [`flow::timeline`] |
+//! | read | blobs of collections, in a process of its own | what they say of themselves | [`flow::facts`] |
 //! | keep fit | images, containers | the board of engines | [`flow::keeper`], [`flow::gate`] |
 //! | update | sources, the active set | candidate sets | [`engine::updater`], [`nightly::worker`] |
 //! | prove | a candidate, known files | active or rejected sets, events | [`nightly::canary`], [`nightly::sets`] |

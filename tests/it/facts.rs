@@ -74,6 +74,21 @@ async fn file_is_read_once_by_a_process_of_its_own() {
     assert_eq!(reader.next().await.unwrap(), None);
 }
 
+#[test]
+fn process_can_write_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("answer");
+    let status = std::process::Command::new(PROGRAM)
+        .arg("read-facts")
+        .env_clear()
+        .stdin(std::fs::File::open(fixture("app.jar")).unwrap())
+        .stdout(std::fs::File::create(&path).unwrap())
+        .status()
+        .unwrap();
+    assert!(!status.success(), "{status}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+}
+
 #[tokio::test]
 async fn process_that_dies_leaves_a_problem_and_not_silence() {
     let waiting = Waiting::with(b"hello").await;
