@@ -22,3 +22,4 @@ pub mod standing;
 pub mod statistics;
 pub mod tally;
 pub mod timeline;
+pub mod vendor;
