@@ -103,6 +103,8 @@ pub struct Api {
 struct App {
     api: Api,
     limiter: Limiter,
+    /// Which vendor the ledger says was shown what today.
+    shown: partner::Shown,
     /// Held while keys are counted and changed, so that one admin key always stays.
     keys: tokio::sync::Mutex<()>,
     /// Keys that were used and of which that is not written down yet.
@@ -148,6 +150,7 @@ fn app(api: Api, shutdown: CancellationToken) -> Arc<App> {
     Arc::new(App {
         door: Door::new(&api.config.login),
         limiter: Limiter::new(api.config.http.requests_per_minute),
+        shown: partner::Shown::default(),
         api,
         keys: tokio::sync::Mutex::default(),
         uses: Uses::default(),

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::flow::collection::Collections;
-use crate::flow::facts::Reader;
+use crate::flow::vendor;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -27,16 +27,10 @@ pub struct Monitor {
 impl Monitor {
     /// Starts every stage.
     pub fn run(self, tasks: &mut JoinSet<&'static str>, shutdown: &CancellationToken) {
-        self.read_facts(tasks, shutdown.clone());
-    }
-
-    /// Has files read for what they say of themselves.
-    fn read_facts(&self, tasks: &mut JoinSet<&'static str>, shutdown: CancellationToken) {
-        let roots = self.config.collections.signer_roots.clone();
-        let reader = Reader::new(self.store.clone(), roots);
+        let bundles = vendor::daily::run(self.store, self.config, shutdown.clone());
         tasks.spawn(async move {
-            reader.run(&shutdown).await;
-            "facts"
+            bundles.await;
+            "bundles"
         });
     }
 }

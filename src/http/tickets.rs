@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use sha2::Digest;
 
@@ -17,9 +17,9 @@ use super::auth::{self, Caller, admit};
 use super::envelope::{Answer, Base, Descriptor};
 use super::error::{ApiError, ErrorBody};
 use super::files::opened;
-use super::{App, download, files, now, random, upload};
-use crate::model::{PublisherId, Sha256, Timestamp};
-use crate::store::{Change, KEYS, StoreError, TICKETS, TicketRow};
+use super::{App, download, files, now, partner, random, upload};
+use crate::model::{KeyId, KeyRole, Sha256, Timestamp};
+use crate::store::{Change, KEYS, KeyRow, StoreError, TICKETS, TicketRow};
 
 /// How long a URL works.
 pub const LIFETIME: Duration = Duration::from_secs(3600);
@@ -106,23 +106,48 @@ pub async fn download_url(
 pub async fn use_download_url(
     State(app): State<Arc<App>>,
     Path(secret): Path<String>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let ticket = app.api.store.get(&TICKETS, &digest(&secret))?;
     match ticket {
         Some(TicketRow::Download {
-            sha256, expires_at, ..
-        }) if now() < expires_at => download::send(&app, sha256, &headers).await,
-        Some(
-            TicketRow::Download { .. } | TicketRow::Upload { .. } | TicketRow::MonitorUpload { .. },
-        )
-        | None => Err(gone()),
+            sha256,
+            expires_at,
+            key,
+        }) if now() < expires_at => {
+            if let Some(key) = vendor_of(&app, key)? {
+                let sent = partner::redeem(&app, (key, sha256), (&method, &headers)).await?;
+                return sent.ok_or_else(gone);
+            }
+            download::send(&app, sha256, &headers).await
+        }
+        Some(TicketRow::Download { .. } | TicketRow::Upload { .. }) | None => Err(gone()),
     }
     egress::account(&app, &caller, &sha256).await?;
     download::send(&app, sha256, &headers).await
 }
 
-/// Writes a ticket down and returns its secret.
+/// Returns the key a download URL was made with if it is a vendor's, whose right may have ended.
+///
+/// # Errors
+/// If the key works no more.
+fn vendor_of(app: &App, key: Option<KeyId>) -> Result<Option<KeyRow>, ApiError> {
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    let row = app.api.store.get(&KEYS, &key)?;
+    let row = row
+        .filter(|row| row.revoked_at.is_none())
+        .ok_or_else(gone)?;
+    if row.expires_at.is_some_and(|at| at <= now()) {
+        return Err(gone());
+    }
+    admit(app, &key)?;
+    Ok((row.seat.role == KeyRole::Vendor).then_some(row))
+}
+
+/// Keeps a ticket and returns the secret that opens it.
 ///
 /// # Errors
 /// If the store fails.

@@ -20,6 +20,7 @@ mod monitor;
 mod night;
 mod parsers;
 mod people;
+mod partner;
 mod rescan;
 mod roles;
 mod runner;

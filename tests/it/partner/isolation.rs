@@ -1,0 +1,420 @@
+//! What a vendor obtains beyond its right, over every route, method, hash and id: nothing.
+//!
+//! Times are not compared: what is hidden and what was never here take the same path through the
+//! handlers to the one place that looks, and only the rows read there before it says no differ.
+
+use std::collections::BTreeSet;
+
+use acquit::http::rules;
+use acquit::model::{KeyRole, Sha256, SharePolicy};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+use super::lab::{Blob, Lab, PUBLISHERS_HERE, Plan, VENDORS_HERE, noon};
+use crate::http::appliance::answer;
+
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+
+/// An answer, as far as it can tell anything: status, headers, body.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+/// Sends a request; what it names is taken out of the answer.
+async fn look(client: &Client, (method, url): (&str, &str), named: &[String]) -> Seen {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let mut request = client.request(method.clone(), url);
+    if method == Method::POST || method == Method::PATCH {
+        request = request.json(&json!({
+            "reason": "to fix it",
+            "data": {"type": "monitor_hash_comment", "attributes": {"comment": "we look"}},
+        }));
+    }
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let headers = response.headers().iter();
+    let headers = headers.map(|(name, value)| {
+        (
+            name.to_string(),
+            String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        )
+    });
+    let mut headers: Vec<_> = headers.filter(|(name, _)| name != "date").collect();
+    headers.sort();
+    let body = response.bytes().await.unwrap();
+    let mut body = String::from_utf8_lossy(&body).into_owned();
+    for name in named {
+        body = body.replace(name, "<ID>");
+    }
+    Seen {
+        status,
+        headers,
+        body,
+    }
+}
+
+/// What an answer to a vendor must not have: all that is said of what it may not know of.
+fn forbidden_words(blobs: &[Blob], engine: &str) -> Vec<String> {
+    let mut words = vec!["creator-nobody-knows".to_owned()];
+    for (_, other) in VENDORS_HERE.iter().filter(|(_, other)| *other != engine) {
+        words.push(
+            if *other == "clamav" {
+                "Clam.Word"
+            } else {
+                "Yara.Word"
+            }
+            .to_owned(),
+        );
+    }
+    for blob in blobs {
+        if !blob.is_seen_by(engine) {
+            words.extend([blob.sha256.to_string(), blob.md5.clone(), blob.sha1.clone()]);
+        }
+        if !blob.is_given_to(engine) {
+            words.push(String::from_utf8(blob.content.clone()).unwrap());
+        }
+        for (id, (_, policy)) in blob.items.iter().zip(&blob.plan.owners) {
+            if !blob.is_seen_by(engine) || *policy == SharePolicy::Never {
+                words.extend([id.to_string(), id.path.to_string()]);
+            }
+        }
+    }
+    words
+}
+
+/// Checks an answer to a vendor for what it must not have.
+#[track_caller]
+fn check(seen: &Seen, words: &[String], place: &str) {
+    for word in words {
+        assert!(
+            !seen.body.contains(word),
+            "{place} tells of {word}: {}",
+            seen.body
+        );
+        let told = seen
+            .headers
+            .iter()
+            .find(|(_, value)| value.contains(word.as_str()));
+        assert!(told.is_none(), "{place} tells of {word}: {told:?}");
+    }
+}
+
+/// Ids by which a blob may be named, with one of each that was never here.
+fn names(blob: &Blob, engine: &str) -> Vec<String> {
+    let mut names = vec![
+        blob.sha256.to_string(),
+        format!("{}-{engine}", blob.sha256),
+        format!("f-{}-1790000000000", blob.sha256),
+        blob.md5.clone(),
+        blob.sha1.clone(),
+    ];
+    names.extend(blob.items.iter().map(ToString::to_string));
+    names
+}
+
+fn filled(route: &str, name: &str, engine: &str) -> String {
+    let mut path = route.to_owned();
+    for (hole, value) in [
+        ("{sha256}", name),
+        ("{id}", name),
+        ("{engine}", engine),
+        ("{relationship}", "items"),
+        ("{vendor}", "clam"),
+        ("{day}", "2020-01-01"),
+        ("{number}", "1"),
+        ("{set}", "0011223344556677"),
+        ("{owner}", "acme"),
+    ] {
+        path = path.replace(hole, &value.replace('/', "%2F").replace('+', "%2B"));
+    }
+    // Whatever other parts have for names is filled with one too.
+    while let (Some(start), Some(end)) = (path.find('{'), path.find('}')) {
+        path.replace_range(start..=end, &name.replace('/', "%2F").replace('+', "%2B"));
+    }
+    path
+}
+
+#[tokio::test]
+async fn no_route_tells_a_vendor_of_what_it_may_not_know() {
+    let lab = Lab::start().await;
+    let blobs = lab.add(&Plan::all()).await;
+    // One of each kind stands for all where the role alone is refused.
+    let few: Vec<_> = blobs.iter().step_by(13).cloned().collect();
+    for (vendor, engine) in VENDORS_HERE {
+        let client = lab.client(vendor);
+        let words = forbidden_words(&blobs, engine);
+        for rule in rules() {
+            let open = rule.who.contains(&KeyRole::Vendor);
+            let named = rule.path.contains("{sha256}") || rule.path.contains("{id}");
+            let chosen = if open && named { &blobs } else { &few };
+            for (number, blob) in chosen.iter().enumerate() {
+                // The names that no route takes are tried with a few.
+                let names = names(blob, engine);
+                let count = if number % 13 == 0 { names.len() } else { 2 };
+                for name in names.into_iter().take(count) {
+                    let path = filled(rule.path, &name, engine);
+                    let spoken = [name.clone(), blob.sha256.to_string()];
+                    for method in METHODS {
+                        if open
+                            && method != rule.method
+                            && !(method == "HEAD" && rule.method == "GET")
+                        {
+                            continue;
+                        }
+                        let url = lab.url(&path);
+                        let seen = look(&client, (method, &url), &spoken).await;
+                        check(&seen, &words, &format!("{vendor}: {method} {path}"));
+                        let open = open && [200, 400, 403, 404, 405, 409].contains(&seen.status);
+                        let shut = [403, 405].contains(&seen.status);
+                        assert!(open || shut, "{vendor}: {method} {path}: {seen:?}");
+                    }
+                    if !named {
+                        break;
+                    }
+                }
+                if !named {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_hidden_is_answered_as_what_was_never_here() {
+    let lab = Lab::start().await;
+    let blobs = lab.add(&Plan::all()).await;
+    let never = Sha256::new([0xab; 32]);
+    let mut compared = 0;
+    for (vendor, engine) in VENDORS_HERE {
+        let client = lab.client(vendor);
+        let hidden = blobs.iter().filter(|blob| !blob.is_seen_by(engine));
+        for blob in hidden {
+            for rule in rules().filter(|rule| rule.who.contains(&KeyRole::Vendor)) {
+                let kinds: [fn(&Sha256, &str) -> String; 2] = match rule.path {
+                    path if path.contains("{sha256}") => {
+                        [|s, _| s.to_string(), |s, _| s.to_string()]
+                    }
+                    path if path.contains("{id}") => {
+                        [|s, _| s.to_string(), |s, engine| format!("{s}-{engine}")]
+                    }
+                    _ => continue,
+                };
+                for kind in kinds {
+                    let mut answers = Vec::new();
+                    for sha256 in [&blob.sha256, &never] {
+                        let path = filled(rule.path, &kind(sha256, engine), engine);
+                        let named = [sha256.to_string()];
+                        let request = (rule.method, &*lab.url(&path));
+                        answers.push(look(&client, request, &named).await);
+                        if rule.method == "GET" {
+                            let request = ("HEAD", &*lab.url(&path));
+                            answers.push(look(&client, request, &named).await);
+                        }
+                    }
+                    let (one, other) = answers.split_at(answers.len() / 2);
+                    assert_eq!(one, other, "{vendor}: {} {}", rule.method, rule.path);
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert!(compared > 1000, "only {compared} answers were compared");
+}
+
+#[tokio::test]
+async fn vendor_is_shown_all_of_its_own_and_each_owner_only_as_it_consents() {
+    let lab = Lab::start().await;
+    let blobs = lab.add(&Plan::all()).await;
+    for (vendor, engine) in VENDORS_HERE {
+        let client = lab.client(vendor);
+        let (mut listed, mut url) = (
+            Vec::new(),
+            lab.url("/monitor_partner/hashes?limit=7&relationships=items"),
+        );
+        loop {
+            let (status, page) = answer(client.get(&url)).await;
+            assert_eq!(status, 200, "{page}");
+            let data = page["data"].as_array().unwrap();
+            assert!(!data.is_empty(), "never an empty page");
+            listed.extend(data.iter().cloned());
+            match page["links"]["next"].as_str() {
+                Some(next) => url = next.to_owned(),
+                None => break,
+            }
+        }
+        let ids: Vec<_> = listed
+            .iter()
+            .map(|hash| hash["id"].as_str().unwrap().to_owned())
+            .collect();
+        let expected = blobs.iter().filter(|blob| blob.is_seen_by(engine));
+        let expected: BTreeSet<_> = expected.map(|blob| blob.sha256.to_string()).collect();
+        assert_eq!(
+            ids,
+            expected.into_iter().collect::<Vec<_>>(),
+            "each once, in order"
+        );
+        for hash in &listed {
+            let blob = blobs
+                .iter()
+                .find(|b| hash["id"] == b.sha256.to_string())
+                .unwrap();
+            check_hash(hash, blob, engine);
+            let path = format!("/monitor_partner/hashes/{}/items", blob.sha256);
+            let (_, items) = answer(client.get(lab.url(&path))).await;
+            check_items(&items, blob);
+        }
+    }
+}
+
+fn check_hash(hash: &Value, blob: &Blob, engine: &str) {
+    let attributes = &hash["attributes"];
+    assert_eq!(attributes["last_detections_count"], 1, "only its own count");
+    let results = attributes["last_analysis_results"].as_object().unwrap();
+    let engines: Vec<_> = results
+        .values()
+        .map(|result| &result["engine_id"])
+        .collect();
+    assert_eq!(engines, [engine]);
+    // That it began is told of its own engine, not of whoever was first.
+    assert_eq!(attributes["first_detection_date"], 1_790_000_100);
+    let silent = usize::from(blob.plan.engines.len() == 1);
+    assert_eq!(attributes["other_engines_silent_count"], silent);
+    let named = blob.is_given_to(engine);
+    assert_eq!(
+        attributes.get("other_engines_silent").is_some(),
+        named,
+        "{hash}"
+    );
+    let related = hash["relationships"]["items"]["data"].as_array().unwrap();
+    let related: BTreeSet<_> = related
+        .iter()
+        .map(|item| item["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(related, consenting(blob));
+}
+
+fn consenting(blob: &Blob) -> BTreeSet<String> {
+    let items = blob.items.iter().zip(&blob.plan.owners);
+    let items = items.filter(|(_, (_, policy))| *policy != SharePolicy::Never);
+    items.map(|(id, _)| id.to_string()).collect()
+}
+
+fn check_items(items: &Value, blob: &Blob) {
+    let data = items["data"].as_array().unwrap();
+    let ids: BTreeSet<_> = data
+        .iter()
+        .map(|item| item["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids, consenting(blob));
+    let text = items.to_string();
+    for owner in PUBLISHERS_HERE {
+        let policy = blob.plan.owners.iter().find(|(name, _)| *name == owner);
+        let told = policy.is_some_and(|(_, policy)| *policy != SharePolicy::Never);
+        assert_eq!(
+            text.contains(&format!("details of {owner}")),
+            told,
+            "{text}"
+        );
+        assert_eq!(text.contains(&format!("stated by {owner}")), told, "{text}");
+        assert_eq!(text.contains(&format!("=Company {owner}")), told, "{text}");
+    }
+    for item in data {
+        for hidden in ["item_type", "creator_id", "tags"] {
+            assert!(item["attributes"].get(hidden).is_none(), "{item}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_a_vendor_obtains_beyond_its_right_are_none() {
+    let lab = Lab::start().await;
+    let blobs = lab.add(&Plan::all()).await;
+    let (mut beyond, mut within) = (0, 0);
+    for (vendor, engine) in VENDORS_HERE {
+        let client = lab.client(vendor);
+        for blob in &blobs {
+            let file = format!("/monitor_partner/files/{}", blob.sha256);
+            let direct = client
+                .get(lab.url(&format!("{file}/download")))
+                .send()
+                .await
+                .unwrap();
+            let (_, url) = answer(client.get(lab.url(&format!("{file}/download_url")))).await;
+            let mut answers = vec![direct];
+            if let Some(url) = url["data"].as_str() {
+                answers.push(client.get(url).send().await.unwrap());
+            }
+            for response in answers {
+                let status = response.status().as_u16();
+                let body = response.bytes().await.unwrap();
+                if status == 200 && blob.is_given_to(engine) {
+                    assert_eq!(*body, blob.content);
+                    within += 1;
+                } else if status == 200 {
+                    beyond += body.len();
+                } else {
+                    assert_eq!(status, if blob.is_seen_by(engine) { 403 } else { 404 });
+                    assert!(!blob.is_given_to(engine));
+                }
+            }
+        }
+    }
+    assert_eq!(beyond, 0);
+    let due = |engine| blobs.iter().filter(|blob| blob.is_given_to(engine)).count() * 2;
+    assert_eq!(within, due("clamav") + due("yara"));
+    let lines = lab.ledger();
+    assert_eq!(
+        lines.matches("downloads a file").count(),
+        within,
+        "each is accounted for"
+    );
+}
+
+#[tokio::test]
+async fn bundle_and_figures_have_what_the_vendor_may_know_and_nothing_else() {
+    let lab = Lab::start().await;
+    let blobs = lab.add(&Plan::all()).await;
+    let client = lab.client("clam");
+    let url = lab.url("/monitor_partner/detections_bundle/ClamAV/download");
+    let (status, early) = answer(client.get(&url)).await;
+    assert_eq!(
+        (status.as_u16(), &early["error"]["code"]),
+        (400, &json!("NotAvailableYet"))
+    );
+    let store = &lab.appliance.store;
+    acquit::flow::vendor::daily::make_due(store, lab.appliance.dir.path(), noon())
+        .await
+        .unwrap();
+    let response = client.get(&url).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(
+        response.headers()["content-type"],
+        "text/csv; charset=utf-8"
+    );
+    let table = response.text().await.unwrap();
+    for word in forbidden_words(&blobs, "clamav") {
+        assert!(!table.contains(&word), "{table}");
+    }
+    let mut expected = 0;
+    for blob in blobs.iter().filter(|blob| blob.is_seen_by("clamav")) {
+        assert!(table.contains(&blob.sha256.to_string()));
+        expected += consenting(blob).len();
+    }
+    assert_eq!(table.lines().count(), expected + 1);
+    assert!(
+        table
+            .lines()
+            .skip(1)
+            .all(|line| line.starts_with("\"'=Company ")),
+        "{table}"
+    );
+    let (_, figures) = answer(client.get(lab.url("/monitor_partner/statistics"))).await;
+    let figures = figures["data"].as_array().unwrap();
+    assert_eq!(figures.len(), 1, "only of its own engine");
+    assert_eq!(figures[0]["attributes"]["items_count"], expected);
+    assert_eq!(figures[0]["attributes"]["engine"], "ClamAV");
+}
