@@ -83,21 +83,20 @@ pub async fn make_due(store: &Store, data_dir: &Path, now: Timestamp) -> Result<
         if path.exists() {
             continue;
         }
-        let reading = (store.clone(), engine.clone());
-        let made = tokio::task::spawn_blocking(move || {
-            let (store, engine) = reading;
-            let made = collect(&store, &engine, now)?;
-            keep(&path, &made.lines)?;
-            sweep(&path, now)?;
-            Ok::<_, DailyError>(made)
-        });
-        let made = made.await.map_err(io::Error::other)??;
-        let figures = made.figures;
+        let (reading, asked) = (store.clone(), engine.clone());
+        let made = tokio::task::spawn_blocking(move || collect(&reading, &asked, now));
+        let Made { lines, figures } = made.await.map_err(io::Error::other)??;
         let key = (format!("v:{engine}"), day(now));
-        store
-            .write(move |change| change.put(&STATISTICS, &key, &figures))
-            .await?;
-        info!(engine.name = %engine, "Made the bundle of {} detections", made.lines.len());
+        let write = store.write(move |change| change.put(&STATISTICS, &key, &figures));
+        write.await?;
+        let count = lines.len();
+        // The file comes last: as long as it is not there, all of this is done again.
+        let kept = tokio::task::spawn_blocking(move || {
+            keep(&path, &lines)?;
+            sweep(&path, now)
+        });
+        kept.await.map_err(io::Error::other)??;
+        info!(engine.name = %engine, "Made the bundle of {count} detections");
     }
     Ok(())
 }
