@@ -6,7 +6,7 @@ use crate::flow::policy::Sight;
 use crate::model::{
     About, EventKind, FileRequest, PublisherId, Sha256, SharePolicy, Timestamp, VendorId,
 };
-use crate::store::{Change, FILE_REQUESTS, Read, RowKey, Store, StoreError};
+use crate::store::{Change, FILE_REQUESTS, Page, Read, RowKey, Store, StoreError};
 
 /// Longest reason, in characters.
 const REASON_CHARS: usize = 2000;
@@ -219,7 +219,7 @@ pub fn list(
     read: &impl Read,
     publisher: &PublisherId,
     (from, limit): (Option<Vec<u8>>, usize),
-) -> Result<(Vec<(RequestKey, FileRequest)>, Option<Vec<u8>>), VendorError> {
+) -> Result<Page<(RequestKey, FileRequest)>, VendorError> {
     let (mut found, mut from, mut looked) = (Vec::new(), from, 0);
     loop {
         let rows = read.rows(&FILE_REQUESTS, (&[], from.as_deref()), STEP)?;
@@ -229,14 +229,18 @@ pub fn list(
             let bytes = key.to_bytes();
             if key.1 == *publisher {
                 if found.len() == limit {
-                    return Ok((found, Some(bytes)));
+                    let next = Some(bytes);
+                    return Ok(Page { rows: found, next });
                 }
                 found.push((key, request));
             }
             from = Some([bytes, vec![0]].concat());
         }
         if !more {
-            return Ok((found, None));
+            return Ok(Page {
+                rows: found,
+                next: None,
+            });
         }
         if looked > LOOK {
             return Err(VendorError::TooMuch);

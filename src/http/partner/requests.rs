@@ -18,6 +18,7 @@ use super::{asking, failed, see};
 use crate::flow::vendor::VendorError;
 use crate::flow::vendor::requests::{self, Answered, RequestKey};
 use crate::model::{FileRequest, PublisherId, Sha256, VendorId};
+use crate::store::Page;
 
 /// A vendor's request for a file.
 #[derive(Debug, Serialize, ToSchema)]
@@ -104,7 +105,7 @@ pub async fn list(
     let list = move || requests::list(&store, &owner, span);
     let listed = tokio::task::spawn_blocking(list).await;
     let listed = listed.map_err(|error| ApiError::internal(&error))?;
-    let (rows, next) = listed.map_err(|error| failed(error, ""))?;
+    let Page { rows, next } = listed.map_err(|error| failed(error, ""))?;
     let url = base.url(&format!("/acquit/file_requests?owner={publisher}"));
     let object = |((sha256, owner, vendor), request)| {
         object(((sha256, Some(owner), vendor), request), url.clone())
