@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::engine::sandbox::Sandbox;
 use crate::flow::collection::Collections;
 use crate::flow::ingest::Ingest;
+use crate::flow::notify::Notifier;
 use crate::flow::queue::Lanes;
 use crate::http::{self, Api};
 use crate::metrics::Metrics;
@@ -146,7 +147,9 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
         metrics: metrics.clone(),
     });
     let collections = Collections::new(store.clone(), ingest.clone(), Arc::clone(&config));
+    let notifier = Notifier::open(Arc::clone(&config), store.clone(), metrics.clone())?;
     let monitor = Monitor {
+        notifier: Arc::new(notifier),
         config: Arc::clone(&config),
         store: store.clone(),
         collections: collections.clone(),

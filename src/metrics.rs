@@ -54,6 +54,10 @@ pub struct Metrics {
     pub rescan_files: IntGaugeVec,
     /// When the last rescan was complete.
     pub rescan_completed: IntGauge,
+    /// Tries to tell somebody, by channel and what came of them.
+    pub deliveries: IntCounterVec,
+    /// Deliveries that are due and not made yet.
+    pub outbox_waiting: IntGauge,
     /// How signatures fare.
     pub signatures: SignatureMetrics,
     /// How incidents fare.
@@ -120,6 +124,12 @@ impl Metrics {
                 "rescan_last_completed_timestamp_seconds",
                 "When the last rescan was complete.",
             )?,
+            deliveries: counters(
+                "deliveries_total",
+                "Tries to tell somebody of an event.",
+                &["channel", "result"],
+            )?,
+            outbox_waiting: gauge("outbox_waiting", "Deliveries that are not made yet.")?,
             signatures: SignatureMetrics::new()?,
             incidents: IncidentMetrics::new()?,
             registry,
@@ -148,6 +158,8 @@ impl Metrics {
             Box::new(self.rescan_recent.clone()),
             Box::new(self.rescan_files.clone()),
             Box::new(self.rescan_completed.clone()),
+            Box::new(self.deliveries.clone()),
+            Box::new(self.outbox_waiting.clone()),
         ];
         all.into_iter()
             .chain(self.signatures.all())

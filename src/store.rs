@@ -11,6 +11,7 @@ mod keys;
 mod layout;
 mod ledger;
 mod queries;
+mod recent;
 mod rows;
 mod seen;
 mod sequence;

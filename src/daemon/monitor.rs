@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::flow::collection::Collections;
-use crate::flow::vendor;
+use crate::flow::notify::Notifier;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -20,6 +20,8 @@ pub struct Monitor {
     pub store: Store,
     /// Publishers' collections.
     pub collections: Collections,
+    /// Tells those whom events concern.
+    pub notifier: Arc<Notifier>,
     /// Every series.
     pub metrics: Metrics,
 }
@@ -27,10 +29,15 @@ pub struct Monitor {
 impl Monitor {
     /// Starts every stage.
     pub fn run(self, tasks: &mut JoinSet<&'static str>, shutdown: &CancellationToken) {
-        let bundles = vendor::daily::run(self.store, self.config, shutdown.clone());
+        self.notify(tasks, shutdown);
+    }
+
+    /// Tells those whom events concern.
+    fn notify(&self, tasks: &mut JoinSet<&'static str>, shutdown: &CancellationToken) {
+        let (notifier, shutdown) = (Arc::clone(&self.notifier), shutdown.clone());
         tasks.spawn(async move {
-            bundles.await;
-            "bundles"
+            notifier.run(&shutdown).await;
+            "notifications"
         });
     }
 }
