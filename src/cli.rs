@@ -14,6 +14,7 @@ mod incidents;
 mod keys;
 mod ledger;
 mod people;
+mod notices;
 mod progress;
 mod proof;
 mod rescan;
@@ -113,6 +114,9 @@ enum Command {
     /// Work on detections of files in collections
     #[command(subcommand)]
     Incidents(incidents::IncidentsCommand),
+    /// Have people and programs told of what happens
+    #[command(subcommand)]
+    Notifications(notices::NoticesCommand),
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -230,6 +234,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Timeline(timeline) => block_on(history::timeline(&context, timeline)),
         Command::Events(events) => block_on(history::events(&context, events)),
         Command::Incidents(command) => block_on(incidents::run(&context, command)),
+        Command::Notifications(command) => block_on(notices::run(&context, command)),
         Command::Keys(command) => keys::run(&context, command),
         Command::Disputes(command) => block_on(disputes::run(&context, command)),
         Command::Ledger(command) => block_on(ledger::run(&context, command)),

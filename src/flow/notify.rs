@@ -14,6 +14,7 @@
 mod channel;
 mod guard;
 pub mod pace;
+mod record;
 mod route;
 mod send;
 pub mod subscriptions;

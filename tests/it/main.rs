@@ -18,6 +18,7 @@ mod incident;
 mod machine;
 mod monitor;
 mod night;
+mod notify;
 mod parsers;
 mod people;
 mod partner;
