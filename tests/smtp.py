@@ -34,7 +34,8 @@ class Post:
         line = {
             "to": envelope.rcpt_tos,
             "from": envelope.mail_from,
-            "tls": session.ssl is not None,
+            # Where the connection begins with TLS the session knows nothing of it.
+            "tls": session.ssl is not None or sys.argv[1] == "tls",
             "login": session.authenticated,
             "headers": {name.lower(): str(value) for name, value in message.items()},
             "text": text and text.get_content(),
