@@ -106,7 +106,7 @@ impl Notifier {
                     break;
                 }
                 if !busy.subscriptions.contains(&place.2)
-                    && let Some(bundle) = self.bundle(place, now)?
+                    && let Some(bundle) = self.bundle(place)?
                 {
                     let channel = self.store.get(&SUBSCRIPTIONS, &place.2)?;
                     let endpoint = channel.map_or_else(String::new, |row| endpoint(&row.channel));
@@ -127,7 +127,7 @@ impl Notifier {
     }
 
     /// Returns what is delivered together with what is at a place.
-    fn bundle(&self, place: Place, now: u64) -> Result<Option<Bundle>, StoreError> {
+    fn bundle(&self, place: Place) -> Result<Option<Bundle>, StoreError> {
         let (_, event, subscription) = place;
         let mut places = vec![place];
         let row = self.store.get(&SUBSCRIPTIONS, &subscription)?;
@@ -137,7 +137,7 @@ impl Notifier {
             .zip(delivery.as_ref())
             .and_then(|(row, delivery)| pace::slot(row, delivery.created_at));
         if let (Some(row), Some(slot)) = (&row, slot) {
-            places = self.digest(row, slot, now)?;
+            places = self.digest(row, slot, place.0)?;
         }
         Ok((!places.is_empty()).then_some(Bundle {
             subscription,
@@ -145,27 +145,27 @@ impl Notifier {
         }))
     }
 
+    /// Returns what is in the digest of a slot and due in the same moment: tried again, it is the
+    /// same digest with the same id.
     fn digest(
         &self,
         row: &Subscription,
         slot: Timestamp,
-        now: u64,
+        due: u64,
     ) -> Result<Vec<Place>, StoreError> {
         let (mut found, mut after) = (Vec::new(), None::<Place>);
         while found.len() < DIGEST {
             let places = self.store.keys_after(&OUTBOX, after.as_ref(), STEP)?;
             after = places.last().copied();
-            let due = places
-                .iter()
-                .filter(|place| place.0 <= now && place.2 == row.id);
-            for place in due {
+            let ours = places.iter();
+            for place in ours.filter(|place| place.0 == due && place.2 == row.id) {
                 let delivery = self.store.get(&DELIVERIES, &(place.1, place.2))?;
                 let same = delivery.and_then(|delivery| pace::slot(row, delivery.created_at));
                 if same == Some(slot) && found.len() < DIGEST {
                     found.push(*place);
                 }
             }
-            if after.is_none_or(|last| last.0 > now) {
+            if after.is_none_or(|last| last.0 > due) {
                 break;
             }
         }
@@ -263,7 +263,7 @@ impl Notifier {
         let delivery = self.store.get(&DELIVERIES, &(event, subscription))?;
         let slot = delivery.and_then(|delivery| pace::slot(row, delivery.created_at));
         Ok(match slot {
-            Some(slot) => format!("digest_{}_{subscription}", slot.seconds()),
+            Some(slot) => format!("digest_{}_{event}_{subscription}", slot.seconds()),
             None => format!("msg_{event}_{subscription}"),
         })
     }
@@ -292,7 +292,7 @@ impl Notifier {
         row: Option<&Subscription>,
         outcome: &Outcome,
     ) -> Result<(), StoreError> {
-        let mut record = Record {
+        let record = Record {
             now: crate::system::now(),
             outcome: outcome.clone(),
             to: row.map(|row| target(&row.channel)).unwrap_or_default(),
@@ -302,7 +302,6 @@ impl Notifier {
         let (places, row) = (bundle.places.clone(), row.cloned());
         let write = move |change: &mut Change<'_>| {
             for place in &places {
-                record.chance = record.chance.rotate_left(7);
                 record.write(change, *place)?;
             }
             match (&record.outcome, row) {
