@@ -120,11 +120,12 @@ mod tests {
     fn night_is_quiet_over_midnight_in_its_own_time_zone() {
         let night = subscription(Pace::Immediate, Some((22, 7)));
         // In summer Berlin is two hours ahead of UTC.
-        let until = Some(at("2026-07-02T05:00:00Z"));
+        let end = at("2026-07-02T05:00:00Z");
+        let until = Some(end);
         assert_eq!(quiet_until(&night, at("2026-07-01T20:00:00Z")), until);
         assert_eq!(quiet_until(&night, at("2026-07-02T04:59:59Z")), until);
         assert_eq!(quiet_until(&night, at("2026-07-02T05:00:00Z")), None);
-        assert_eq!(due(&night, at("2026-07-01T23:00:00Z")), until.unwrap());
+        assert_eq!(due(&night, at("2026-07-01T23:00:00Z")), end);
     }
 
     #[test]
