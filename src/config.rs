@@ -224,6 +224,7 @@ impl Config {
             data_dir.is_absolute(),
             "storage.data_dir must be an absolute path"
         );
+        self.login.check(&http.public_url)?;
         self.updates.check(data_dir)
     }
 }

@@ -70,6 +70,7 @@ use crate::store::Store;
 use connection::Server;
 use error::ApiError;
 use limit::{Limiter, Uses};
+use people::oidc::Pending;
 use people::signin::Door;
 
 /// Largest body of a request that is no upload.
@@ -111,6 +112,8 @@ struct App {
     uses: Uses,
     /// How people come in.
     door: Door,
+    /// Who is at the provider of OpenID Connect to come in.
+    oidc: Pending,
     shutdown: CancellationToken,
 }
 
@@ -149,6 +152,7 @@ pub fn router(api: Api) -> Router {
 fn app(api: Api, shutdown: CancellationToken) -> Arc<App> {
     Arc::new(App {
         door: Door::new(&api.config.login),
+        oidc: Pending::default(),
         limiter: Limiter::new(api.config.http.requests_per_minute),
         shown: partner::Shown::default(),
         api,

@@ -167,3 +167,81 @@ impl Default for Login {
         }
     }
 }
+
+impl Login {
+    /// Checks what OpenID Connect needs, if it is on.
+    ///
+    /// # Errors
+    /// Says which key is missing or wrong.
+    pub(super) fn check(&self, public_url: &str) -> anyhow::Result<()> {
+        let issuer = self.oidc_issuer.as_str();
+        if issuer.is_empty() {
+            return Ok(());
+        }
+        let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"].iter();
+        let rest = local.filter_map(|host| issuer.strip_prefix(host));
+        let local = rest
+            .into_iter()
+            .any(|rest| rest.is_empty() || rest.starts_with([':', '/']));
+        anyhow::ensure!(
+            local || issuer.starts_with("https://"),
+            "login.oidc_issuer must be an https URL; http is only for a provider on this machine"
+        );
+        anyhow::ensure!(
+            public_url.starts_with("https://") || public_url.starts_with("http://"),
+            "http.public_url must be the URL people reach this appliance at, since \
+             login.oidc_issuer is set: the provider sends them back there"
+        );
+        anyhow::ensure!(
+            !self.oidc_client_id.is_empty(),
+            "login.oidc_client_id must be what the provider of login.oidc_issuer gave out"
+        );
+        anyhow::ensure!(
+            self.oidc_client_secret_file.is_absolute(),
+            "login.oidc_client_secret_file must be the absolute path of the file with the secret \
+             that the provider of login.oidc_issuer gave out"
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openid_connect_needs_all_it_is_made_of() {
+        let good = Login {
+            oidc_issuer: "https://id.example.org".to_owned(),
+            oidc_client_id: "acquit".to_owned(),
+            oidc_client_secret_file: PathBuf::from("/etc/acquit/oidc.secret"),
+            ..Login::default()
+        };
+        let public = "https://acquit.example.org";
+        let refused = |login: &Login, public: &str| {
+            let refused = login.check(public).err();
+            refused.map_or_else(String::new, |error| error.to_string())
+        };
+        assert_eq!(refused(&good, public), "");
+        assert_eq!(refused(&Login::default(), ""), "", "it is off");
+        assert!(refused(&good, "").starts_with("http.public_url must"));
+        let issuer = |issuer: &str| Login {
+            oidc_issuer: issuer.to_owned(),
+            ..good.clone()
+        };
+        assert_eq!(refused(&issuer("http://127.0.0.1:9000/a"), public), "");
+        for open in ["http://id.example.org", "http://127.0.0.1.example.org"] {
+            let said = refused(&issuer(open), public);
+            assert!(said.starts_with("login.oidc_issuer must"), "{open}: {said}");
+        }
+        let no_secret = Login {
+            oidc_client_secret_file: PathBuf::new(),
+            ..good.clone()
+        };
+        let said = refused(&no_secret, public);
+        assert!(
+            said.starts_with("login.oidc_client_secret_file must"),
+            "{said}"
+        );
+    }
+}

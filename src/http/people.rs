@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod groups;
+pub mod oidc;
 pub mod parties;
 pub mod publishers;
 pub mod signin;
@@ -53,6 +54,8 @@ const RULES: &[Rule] = &[
     groups::show,
     signin::sign_in,
     signin::sign_out,
+    oidc::login,
+    oidc::callback,
     publishers::list,
     publishers::create,
     publishers::show,
@@ -100,7 +103,10 @@ fn routes() -> Router<Arc<App>> {
 
 /// Routes by which people come in: they have no key yet.
 pub fn open_routes() -> Router<Arc<App>> {
-    Router::new().route("/ui/signin", post(signin::sign_in))
+    Router::new()
+        .route("/ui/signin", post(signin::sign_in))
+        .route("/acquit/oidc/login", get(oidc::login))
+        .route("/acquit/oidc/callback", get(oidc::callback))
 }
 
 /// What is answered where nothing is left to show.

@@ -19,6 +19,7 @@ mod machine;
 mod monitor;
 mod night;
 mod notify;
+mod oidc;
 mod parsers;
 mod people;
 mod partner;

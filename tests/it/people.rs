@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use crate::http::appliance::{Appliance, answer, client, refused};
 use crate::roles::{key_of, of_publisher, of_vendor, parties};
 
-async fn done(request: reqwest::RequestBuilder) -> Value {
+pub async fn done(request: reqwest::RequestBuilder) -> Value {
     let (status, body) = answer(request).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     body
 }
 
-fn ledger(appliance: &Appliance) -> String {
+pub fn ledger(appliance: &Appliance) -> String {
     crate::people::ledger_below(&appliance.dir.path().join("ledger"))
 }
 

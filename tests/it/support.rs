@@ -80,6 +80,7 @@ pub fn python() -> &'static Path {
             .args(["-c", "import vt, aiosmtpd"])
         let knows = Command::new(&python)
             .args(["-c", "import vt, aiosmtpd, standardwebhooks"])
+            .args(["-c", "import vt, aiosmtpd, standardwebhooks, cryptography"])
             .output();
         if !knows.is_ok_and(|output| output.status.success()) {
             // The system's Python, so that the environment outlives any other one.

@@ -51,7 +51,12 @@ const ONE_DOOR: &[(&str, &[&str])] = &[
     ("clap", &["src/cli", "src/main.rs"]),
     (
         "reqwest",
-        &["src/cli", "src/flow/notify", "src/flow/dispute"],
+        &[
+            "src/cli",
+            "src/flow/notify",
+            "src/flow/dispute",
+            "src/http/people",
+        ],
     ),
 ];
 

@@ -84,7 +84,7 @@ impl Door {
     }
 
     /// Forgets one attempt of each name: it was a good one.
-    fn welcome(&self, names: &[String]) {
+    pub fn welcome(&self, names: &[String]) {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         for name in names {
             if let Some((_, count)) = attempts.get_mut(name) {
@@ -194,15 +194,12 @@ pub async fn sign_in(
         |data| *data,
     );
     let named: String = user_id.trim().chars().take(254).collect();
-    let from = peer.map_or_else(|| "-".to_owned(), |Extension(Peer(ip))| address(ip));
+    let from = from(peer);
     let names = [
         format!("user {}", named.to_ascii_lowercase()),
         format!("from {from}"),
     ];
-    app.door.knock(&names, Instant::now()).map_err(|seconds| {
-        let message = format!("too many attempts to sign in; try again in {seconds} s");
-        ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(seconds)
-    })?;
+    knock(&app, &names)?;
     let user = find(&app.api.store, &named)?;
     let hash = user.as_ref().and_then(|user| user.password.clone());
     let long = password.chars().count() > *PASSWORD_CHARS.end();
@@ -228,6 +225,22 @@ pub async fn sign_in(
     Ok(Json(Answer { data }))
 }
 
+/// Counts an attempt of each name.
+///
+/// # Errors
+/// If one of them made too many.
+pub fn knock(app: &App, names: &[String]) -> Result<(), ApiError> {
+    app.door.knock(names, Instant::now()).map_err(|seconds| {
+        let message = format!("too many attempts to sign in; try again in {seconds} s");
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(seconds)
+    })
+}
+
+/// Returns the name of where somebody is.
+pub fn from(peer: Option<Extension<Peer>>) -> String {
+    peer.map_or_else(|| "-".to_owned(), |Extension(Peer(ip))| address(ip))
+}
+
 /// The whole of an IPv4 address, the network of an IPv6 one: one person has as many as they like.
 fn address(ip: IpAddr) -> String {
     match ip.to_canonical() {
@@ -239,7 +252,11 @@ fn address(ip: IpAddr) -> String {
     }
 }
 
-async fn access_line(app: &App, actor: &str, text: String) -> Result<(), ApiError> {
+/// Writes into the ledger who came in or did not, before it is answered.
+///
+/// # Errors
+/// If it cannot be written.
+pub async fn access_line(app: &App, actor: &str, text: String) -> Result<(), ApiError> {
     let entry = LedgerEntry::new(now(), LedgerKind::Access, actor.to_owned(), text);
     auth::append(app, entry).await
 }
@@ -249,6 +266,14 @@ fn find(store: &Store, named: &str) -> Result<Option<User>, StoreError> {
     if let Ok(id) = named.parse::<UserId>() {
         return store.get(&USERS, &id);
     }
+    by_email(store, named)
+}
+
+/// Finds a user by address of mail.
+///
+/// # Errors
+/// If the store fails.
+pub fn by_email(store: &Store, named: &str) -> Result<Option<User>, StoreError> {
     if !named.contains('@') {
         return Ok(None);
     }
@@ -273,7 +298,10 @@ fn find(store: &Store, named: &str) -> Result<Option<User>, StoreError> {
 }
 
 /// Makes the key of a session, and removes some that have ended.
-async fn open_session(
+///
+/// # Errors
+/// If the store fails.
+pub async fn open_session(
     app: &App,
     user: User,
     base: &Base,

@@ -223,6 +223,8 @@ async fn description_and_routes_agree() {
     let open: Vec<_> = documented.difference(&ruled).map(String::as_str).collect();
     let expected = [
         "GET /api/v3/acquit/downloads/{secret}",
+        "GET /api/v3/acquit/oidc/callback",
+        "GET /api/v3/acquit/oidc/login",
         "GET /livez",
         "GET /metrics",
         "GET /readyz",
