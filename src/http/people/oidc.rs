@@ -3,6 +3,8 @@
 //! The provider only says whose address of mail it is; who that is here, and what they may, is
 //! written here beforehand. Nobody is made by signing in.
 
+mod provider;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,19 +13,16 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use openidconnect::core::{
-    CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreJwsSigningAlgorithm,
-    CoreProviderMetadata,
-};
+use openidconnect::core::CoreAuthenticationFlow;
 use openidconnect::{
-    AuthType, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet,
-    EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, PkceCodeChallenge,
-    PkceCodeVerifier, RedirectUrl, Scope, TokenResponse,
+    AuthorizationCode, CsrfToken, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
+    TokenResponse,
 };
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use utoipa::IntoParams;
 
+use self::provider::{SIGNATURES, fetch, provider, reach};
 use super::signin;
 use crate::http::connection::Peer;
 use crate::http::envelope::{Answer, Base, Object};
@@ -38,33 +37,8 @@ const CALLBACK: &str = "/api/v3/acquit/oidc/callback";
 const PENDING: usize = 1000;
 /// How long a sign-in may take.
 const LASTS: Duration = Duration::from_secs(600);
-/// Longest a provider may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// Largest answer of a provider.
-const ANSWER_BYTES: usize = 1 << 20;
 /// Ties a sign-in to the browser that began it.
 const COOKIE: &str = "acquit_oidc";
-
-/// Signatures by a key only the provider has: neither `none` nor those made with our own secret.
-const SIGNATURES: [CoreJwsSigningAlgorithm; 8] = [
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha256,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha384,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha512,
-    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
-    CoreJwsSigningAlgorithm::EcdsaP384Sha384,
-];
-
-type Client = CoreClient<
-    EndpointSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointMaybeSet,
-    EndpointMaybeSet,
->;
 
 /// Sign-ins that are under way, by their state.
 #[derive(Debug, Default)]
@@ -358,83 +332,6 @@ async fn named(app: &App, headers: &HeaderMap, returned: Returned) -> Result<Str
     }
 }
 
-/// Asks the provider where its parts are and with which keys it signs: each time, so that a key
-/// it has changed is known at once.
-async fn provider(app: &App) -> Result<Client, Failure> {
-    let login = &app.api.config.login;
-    let setting = "a setting of login.oidc_… or http.public_url is wrong";
-    let issuer = IssuerUrl::new(login.oidc_issuer.clone());
-    let issuer = issuer.map_err(|e| Failure::fault(setting, &e))?;
-    let public = app.api.config.http.public_url.trim_end_matches('/');
-    let back = RedirectUrl::new(format!("{public}{CALLBACK}"));
-    let back = back.map_err(|e| Failure::fault(setting, &e))?;
-    let secret = tokio::fs::read_to_string(&login.oidc_client_secret_file).await;
-    let secret = secret.map_err(|e| Failure::fault("the client's secret cannot be read", &e))?;
-    let secret = ClientSecret::new(secret.trim().to_owned());
-    let http = reach()?;
-    let fetch = |request| fetch(http.clone(), request);
-    let known = CoreProviderMetadata::discover_async(issuer, &fetch).await;
-    let known = known.map_err(|e| Failure::fault("the provider does not answer", &e))?;
-    let place = known.authorization_endpoint().url();
-    if !safe(place.scheme(), place.host_str()) {
-        return Err(Failure::fault("the provider is not at https", &place));
-    }
-    let methods = known.token_endpoint_auth_methods_supported();
-    // What is not said is that it takes the first one.
-    let basic = methods.is_none_or(|all| all.contains(&CoreClientAuthMethod::ClientSecretBasic));
-    let id = ClientId::new(login.oidc_client_id.clone());
-    let client = CoreClient::from_provider_metadata(known, id, Some(secret));
-    let client = client.set_redirect_uri(back);
-    Ok(match basic {
-        true => client,
-        false => client.set_auth_type(AuthType::RequestBody),
-    })
-}
-
-/// Why the provider gave no answer.
-#[derive(Debug, thiserror::Error)]
-enum FetchError {
-    #[error("it is not at https")]
-    Unsafe,
-    #[error("its answer is larger than {ANSWER_BYTES} bytes")]
-    TooLarge,
-    #[error(transparent)]
-    Failed(#[from] reqwest::Error),
-}
-
-fn reach() -> Result<reqwest::Client, Failure> {
-    let client = reqwest::Client::builder().timeout(PATIENCE);
-    let client = client.redirect(reqwest::redirect::Policy::none()).build();
-    client.map_err(|e| Failure::fault("no connection can be made", &e))
-}
-
-/// Nothing goes over a network in the clear.
-fn safe(scheme: &str, host: Option<&str>) -> bool {
-    let local = matches!(host, Some("127.0.0.1" | "[::1]" | "localhost"));
-    scheme == "https" || (scheme == "http" && local)
-}
-
-async fn fetch(client: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, FetchError> {
-    if !safe(
-        request.uri().scheme_str().unwrap_or(""),
-        request.uri().host(),
-    ) {
-        return Err(FetchError::Unsafe);
-    }
-    let mut response = client.execute(request.try_into()?).await?;
-    let mut body = Vec::new();
-    while let Some(part) = response.chunk().await? {
-        if body.len() + part.len() > ANSWER_BYTES {
-            return Err(FetchError::TooLarge);
-        }
-        body.extend_from_slice(&part);
-    }
-    let mut answer = HttpResponse::new(body);
-    *answer.status_mut() = response.status();
-    *answer.headers_mut() = std::mem::take(response.headers_mut());
-    Ok(answer)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -459,14 +356,5 @@ mod tests {
         assert!(pending.take("1", at).is_some());
         assert!(pending.take("1", at).is_none(), "each only once");
         assert!(pending.take("2", at + LASTS * 2).is_none(), "it is over");
-    }
-
-    #[test]
-    fn only_this_machine_is_spoken_to_in_the_clear() {
-        assert!(safe("https", Some("id.example.org")));
-        assert!(safe("http", Some("127.0.0.1")));
-        assert!(!safe("http", Some("id.example.org")));
-        assert!(!safe("http", Some("127.0.0.1.example.org")));
-        assert!(!safe("file", Some("localhost")));
     }
 }
