@@ -95,7 +95,9 @@ impl ClientError {
             Self::Refused { status: 401, .. } => {
                 Some("give a key by --apikey-file, ACQUIT_APIKEY or ~/.config/acquit/client.toml")
             }
-            Self::Refused { status: 403, .. } => Some("this needs an admin key"),
+            Self::Refused { status: 403, .. } => {
+                Some("this needs a key of another role; `acquit keys list` shows which there are")
+            }
             Self::Refused { status: 507, .. } => Some("free space on the server's disk"),
             _ => None,
         }

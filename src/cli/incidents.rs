@@ -64,7 +64,8 @@ pub enum IncidentsCommand {
         #[arg(long)]
         reason: String,
     },
-    // `dispute` belongs here; its code has a file of its own.
+    /// Report a false positive to the engine's vendor, or show what would be reported
+    Dispute(super::disputes::DisputeArguments),
     /// Show how long fixes take, by engine and by vendor
     Statistics {
         /// Of this publisher's files only
@@ -111,6 +112,7 @@ pub struct ListArguments {
 /// If it cannot be.
 pub async fn run(context: &Context, command: IncidentsCommand) -> anyhow::Result<Exit> {
     match command {
+        IncidentsCommand::Dispute(arguments) => super::disputes::dispute(context, arguments).await,
         IncidentsCommand::List(arguments) => list(context, arguments).await,
         IncidentsCommand::Show { number } => show(context, number).await,
         IncidentsCommand::Assign {

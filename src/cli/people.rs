@@ -145,6 +145,8 @@ pub enum VendorsCommand {
     },
     /// List vendors
     List,
+    /// Show where vendors take false positives, and how
+    Directory,
     /// Show a vendor
     Show {
         /// Its id
@@ -328,6 +330,7 @@ pub async fn vendors(context: &Context, command: VendorsCommand) -> anyhow::Resu
             VENDORS.create(context, order).await
         }
         VendorsCommand::List => VENDORS.list(context).await,
+        VendorsCommand::Directory => super::disputes::directory(context).await,
         VendorsCommand::Show { id } => VENDORS.show(context, &id).await,
         VendorsCommand::Edit {
             id,

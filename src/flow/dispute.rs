@@ -14,6 +14,7 @@
 mod archive;
 mod bounce;
 mod draft;
+mod evidence;
 mod post;
 
 use std::path::PathBuf;
@@ -94,10 +95,7 @@ pub enum DisputeError {
 }
 
 fn hint(fields: &[&'static str]) -> String {
-    let words: Vec<_> = fields
-        .iter()
-        .map(|f| format!("--{} …", f.replace('_', "-")))
-        .collect();
+    let words: Vec<_> = fields.iter().map(|f| format!("--set {f}=…")).collect();
     words.join(" ")
 }
 

@@ -1,8 +1,8 @@
 //! What a file says of itself: product, version, signer.
 //!
-//! Files are hostile, so they are read by a process of its own ([`stage`]) that can open nothing and
-//! may use little; what it prints is believed as far as one believes a file. A part that cannot be
-//! read does not lose the others: it is named in [`FileFacts::problem`].
+//! Files are hostile, so they are read by a process of its own that can open nothing and may use
+//! little; what it prints is believed as far as one believes a file. A part that cannot be read
+//! does not lose the others: it is named in [`FileFacts::problem`].
 
 mod card;
 mod deb;

@@ -18,7 +18,7 @@ use crate::model::KeyRole;
 #[derive(Debug)]
 pub struct Area {
     /// The routes, below `/api/v3`.
-    pub routes: fn() -> Router<Arc<App>>,
+    pub(super) routes: fn() -> Router<Arc<App>>,
     /// Who may use them.
     pub rules: &'static [Rule],
     /// Their description.

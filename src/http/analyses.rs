@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use base64::Engine as _;
@@ -123,7 +122,7 @@ pub async fn item(
 ) -> Result<Json<Answer<Object<FileAttributes>>>, ApiError> {
     let analysis = find(&app.api.store, resolve(&app.api.store, &caller, &id)?)?;
     let blob = blob_of(&app.api.store, &analysis)?;
-    let data = file_object(&app, &blob, &base, &caller)?;
+    let data = file_object(&app, &caller, &blob, &base)?;
     Ok(Json(Answer { data }))
 }
 

@@ -12,7 +12,7 @@ use super::App;
 use super::auth::Caller;
 use super::envelope::{Base, Collection, Links, Object, PageQuery, Paging, invalid_cursor};
 use super::error::ApiError;
-use crate::model::{EngineId, Event, EventKind};
+use crate::model::{About, EngineId, Event, EventKind};
 use crate::store::{EVENTS, RowKey};
 
 /// Most rows looked at for one page: a filter that fits nothing must not read everything.
@@ -33,6 +33,10 @@ pub struct EventAttributes {
     text: String,
     /// The same for programs.
     details: serde_json::Value,
+    /// Whose collection, where in it, which file, which incident, and who did it.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    about: About,
 }
 
 /// Which events are shown.
@@ -126,7 +130,8 @@ fn find(
     paging: &Paging,
 ) -> Result<(Vec<Event>, Option<Vec<u8>>), ApiError> {
     let (mut found, mut before, mut looked) = (Vec::new(), paging.cursor.clone(), 0);
-    while looked < LOOK {
+    // A page without anything in it would be the last one to some clients.
+    while looked < LOOK || found.is_empty() {
         let span = ([].as_slice(), before.as_deref());
         let page = app.api.store.list_back(&EVENTS, span, STEP)?;
         looked += page.rows.len();
@@ -178,6 +183,7 @@ fn object(event: Event, base: &Base) -> Object<EventAttributes> {
             engine: event.engine.map(String::from),
             text: event.text,
             details: event.details,
+            about: event.about,
         },
     }
 }

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Extension, Path, Query, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::{Extension, Json};
@@ -13,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::analyses::{self, AnalysisAttributes};
 use super::auth::Caller;
+use super::egress::{self, Story};
 use super::envelope::{
     Answer, Base, Collection, Descriptor, Links, Object, PageQuery, Paging, invalid_cursor,
 };
@@ -137,7 +137,7 @@ pub async fn show(
     Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Answer<Object<FileAttributes>>>, ApiError> {
-    let data = file_object(&app, &find(&app, &id)?, &base, &caller)?;
+    let data = file_object(&app, &caller, &find(&app, &caller, &id)?, &base)?;
     Ok(Json(Answer { data }))
 }
 
@@ -187,7 +187,6 @@ pub async fn analyse(
 pub async fn analyses(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Extension(caller): Extension<Caller>,
     paging: Paging,
     Extension(caller): Extension<Caller>,
     base: Base,
@@ -263,10 +262,10 @@ pub async fn search(
     base: Base,
 ) -> Result<Json<Collection<Object<FileAttributes>>>, ApiError> {
     let hash = parse_hash(query.trim())?;
-    let blob = app.api.store.blob(&hash)?;
+    let blob = visible(&app, &caller, &hash)?;
     let objects = blob
         .iter()
-        .map(|blob| file_object(&app, blob, &base, &caller));
+        .map(|blob| file_object(&app, &caller, blob, &base));
     let data = objects.collect::<Result<_, _>>()?;
     let url = base.url(&format!("/search?query={}", query.trim()));
     Ok(Json(Collection::whole(data, url)))
@@ -324,7 +323,6 @@ pub fn file_object(
     caller: &Caller,
     blob: &BlobRow,
     base: &Base,
-    caller: &Caller,
 ) -> Result<Object<FileAttributes>, ApiError> {
     let mut last = last_analysis(app, blob)?;
     let known = KnownDistributors::find(&app.api.store, &blob.digests.sha256, caller)?;
@@ -349,7 +347,7 @@ pub fn file_object(
         first_submission_date: story.first.seconds(),
         last_submission_date: submitted,
         last_modification_date: submitted.max(analyzed),
-        times_submitted: blob.times_submitted,
+        times_submitted: story.times,
         tags: known
             .iter()
             .map(|_| "known-distributor".to_owned())

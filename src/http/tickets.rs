@@ -17,9 +17,9 @@ use super::auth::{self, Caller, admit};
 use super::envelope::{Answer, Base, Descriptor};
 use super::error::{ApiError, ErrorBody};
 use super::files::opened;
-use super::{App, download, files, now, partner, random, upload};
-use crate::model::{KeyId, KeyRole, Sha256, Timestamp};
-use crate::store::{Change, KEYS, KeyRow, StoreError, TICKETS, TicketRow};
+use super::{App, access, download, egress, files, now, partner, random, upload};
+use crate::model::{KeyRole, PublisherId, Sha256, Timestamp};
+use crate::store::{Change, StoreError, TICKETS, TicketRow};
 
 /// How long a URL works.
 pub const LIFETIME: Duration = Duration::from_secs(3600);
@@ -110,44 +110,31 @@ pub async fn use_download_url(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let ticket = app.api.store.get(&TICKETS, &digest(&secret))?;
-    match ticket {
-        Some(TicketRow::Download {
-            sha256,
-            expires_at,
-            key,
-        }) if now() < expires_at => {
-            if let Some(key) = vendor_of(&app, key)? {
-                let sent = partner::redeem(&app, (key, sha256), (&method, &headers)).await?;
-                return sent.ok_or_else(gone);
-            }
-            download::send(&app, sha256, &headers).await
-        }
-        Some(TicketRow::Download { .. } | TicketRow::Upload { .. }) | None => Err(gone()),
+    let Some(TicketRow::Download {
+        sha256,
+        expires_at,
+        key: Some(key),
+    }) = ticket
+    else {
+        return Err(gone());
+    };
+    // The right is that of the moment, not that of the hour before.
+    let caller = auth::caller_of(&app.api.store, &key)?.ok_or_else(gone)?;
+    if expires_at <= now() {
+        return Err(gone());
+    }
+    if caller.role() == KeyRole::Vendor {
+        let sent = partner::redeem(&app, (caller.0, sha256), (&method, &headers)).await?;
+        return sent.ok_or_else(gone);
+    }
+    if !egress::may_have(&app, &caller, &sha256)? {
+        return Err(gone());
     }
     egress::account(&app, &caller, &sha256).await?;
     download::send(&app, sha256, &headers).await
 }
 
-/// Returns the key a download URL was made with if it is a vendor's, whose right may have ended.
-///
-/// # Errors
-/// If the key works no more.
-fn vendor_of(app: &App, key: Option<KeyId>) -> Result<Option<KeyRow>, ApiError> {
-    let Some(key) = key else {
-        return Ok(None);
-    };
-    let row = app.api.store.get(&KEYS, &key)?;
-    let row = row
-        .filter(|row| row.revoked_at.is_none())
-        .ok_or_else(gone)?;
-    if row.expires_at.is_some_and(|at| at <= now()) {
-        return Err(gone());
-    }
-    admit(app, &key)?;
-    Ok((row.seat.role == KeyRole::Vendor).then_some(row))
-}
-
-/// Keeps a ticket and returns the secret that opens it.
+/// Writes a ticket down and returns its secret.
 ///
 /// # Errors
 /// If the store fails.
@@ -212,21 +199,13 @@ pub async fn redeem_monitor_upload(
             return Ok(None);
         };
         change.remove(&TICKETS, &ticket_key);
-        let row = change.get(&KEYS, &key)?;
-        Ok(row.map(|row| (row, publisher, expires_at)))
+        Ok((now() < expires_at).then_some((key, publisher)))
     };
-    let (row, publisher, expires_at) = app.api.store.write(take).await?.ok_or_else(gone)?;
-    let present = now();
-    let is_over = |at: Option<Timestamp>| at.is_some_and(|at| at <= present);
-    let caller = Caller(row);
-    let is_valid = present < expires_at
-        && caller.0.revoked_at.is_none()
-        && !is_over(caller.0.expires_at)
-        && caller.may_change(&publisher);
-    if !is_valid {
-        return Err(gone());
-    }
-    admit(app, &caller.0.id)?;
+    let (key, publisher) = app.api.store.write(take).await?.ok_or_else(gone)?;
+    let caller = auth::caller_of(&app.api.store, &key)?;
+    let caller = caller.filter(|caller| caller.may_change(&publisher));
+    let caller = caller.ok_or_else(gone)?;
+    admit(app, &caller)?;
     Ok((caller, publisher))
 }
 

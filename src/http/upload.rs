@@ -72,7 +72,10 @@ pub async fn receive(
     request: Request,
     limit_bytes: u64,
 ) -> Result<(Analysis, BlobRow), ApiError> {
-    let received = async { read(app, request, limit_bytes).await?.submit(app).await };
+    let received = async {
+        let form = read(app, request, limit_bytes).await?;
+        form.submit(app, caller).await
+    };
     let received = received.await;
     let stored = received.as_ref().map(|(_, blob)| Some(blob.size_bytes));
     count(app, stored);

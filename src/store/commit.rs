@@ -182,6 +182,15 @@ impl Writer {
         Ok(Self { changes })
     }
 
+    /// Writes a number without waiting for it; not at all if too many others wait.
+    pub fn note(&self, name: &'static str, number: u64) {
+        let (answer, _) = oneshot::channel();
+        let note = move |change: &mut Change<'_>| change.put(&META, &name.to_owned(), &number);
+        let _ = self
+            .changes
+            .try_send(Ticket(run_and_acknowledge(note, answer)));
+    }
+
     pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
     where
         T: Send + 'static,

@@ -50,7 +50,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 47;
+pub(super) const TABLES: usize = 51;
 
 /// A table's place here is part of its rows' keys: new tables come last, none ever moves.
 pub(super) const NAMES: [&str; TABLES] = [
@@ -100,6 +100,10 @@ pub(super) const NAMES: [&str; TABLES] = [
     "outbox",
     "publisher_events",
     "statistics",
+    "dispute_due",
+    "disputes_of",
+    "kept",
+    "deadlines",
     "unread",
 ];
 
@@ -200,8 +204,17 @@ pub const PUBLISHER_EVENTS: Table<(PublisherId, u64), ()> = Table::new(44);
 /// Daily figures: `p:<publisher>` or `e:<engine>`, and the day as `YYYY-MM-DD`. Present ones:
 /// `n:tags:<publisher>` or `n:incidents:<engine>`, and the tag or the state that is counted.
 pub const STATISTICS: Table<(String, String), serde_json::Value> = Table::new(45);
+/// When something is to be done about a dispute: milliseconds, dispute.
+pub const DISPUTE_DUE: Table<(u64, u64), ()> = Table::new(46);
+/// Disputes of an incident, oldest first.
+pub const DISPUTES_OF: Table<(u64, u64), ()> = Table::new(47);
+
+/// How often a publisher's histories and trash have a blob.
+pub const KEPT: Table<(Sha256, PublisherId), u64> = Table::new(48);
+/// When incidents are overdue: milliseconds, incident; zero where no deadline is set yet.
+pub const DEADLINES: Table<(u64, u64), ()> = Table::new(49);
 /// Blobs of which it is still to be read what they say of themselves.
-pub const UNREAD: Table<Sha256, ()> = Table::new(46);
+pub const UNREAD: Table<Sha256, ()> = Table::new(50);
 
 /// How often opening the files is tried again.
 const REOPENINGS: usize = 100;

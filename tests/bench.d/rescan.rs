@@ -18,7 +18,7 @@ use sha2::Digest;
 /// Files written in one change.
 const GROUP: u64 = 500;
 /// Mebibytes of cache that the daemon's configuration has by default.
-const CACHE: u64 = 16;
+const CACHE: u64 = 256;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);

@@ -91,7 +91,7 @@ async fn what_a_vendor_wants_to_know_is_named_before_anything_is_made() {
     );
     let said = said.await;
     assert!(
-        said.contains("acquit card PATH --product … --version …"),
+        said.contains("acquit card PATH --set product=… --set version=…"),
         "{said}"
     );
 }

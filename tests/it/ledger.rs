@@ -85,7 +85,8 @@ fn copy_of_this_program() {
     let Some(dir) = std::env::var_os(PLACE) else {
         return;
     };
-    let round = std::env::var("ACQUIT_TEST_ROUND").unwrap();
+    let round = std::env::var_os("ACQUIT_TEST_ROUND").unwrap();
+    let round = round.into_string().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let store = Store::open(Path::new(&dir), 1 << 20).unwrap();
     let until = Instant::now() + Duration::from_secs(20);

@@ -5,6 +5,6 @@
 mod api;
 mod deliver;
 mod kill;
-mod lab;
+pub mod lab;
 mod mail;
 mod privacy;

@@ -77,9 +77,6 @@ pub fn python() -> &'static Path {
         );
         let _lock = lock.expect("the lock can be had");
         let knows = Command::new(&python)
-            .args(["-c", "import vt, aiosmtpd"])
-        let knows = Command::new(&python)
-            .args(["-c", "import vt, aiosmtpd, standardwebhooks"])
             .args(["-c", "import vt, aiosmtpd, standardwebhooks, cryptography"])
             .output();
         if !knows.is_ok_and(|output| output.status.success()) {

@@ -17,7 +17,7 @@ use crate::cli::client::ClientError;
 use crate::cli::engines;
 use crate::cli::exit::{Exit, UsageError};
 use crate::cli::progress::Progress;
-use crate::cli::scan::report::{FailOn, FileReport, Report};
+use crate::cli::scan::report::{FileReport, Report, Rule};
 use crate::cli::scan::upload::{Sent, Source, Upload, Wish, follow, open_file};
 use crate::cli::scan::{asked, stream};
 use crate::cli::text::{count, emit, emit_json, plain_name, visible, visible_name};
@@ -139,7 +139,7 @@ fn report(
     let document = serde_json::json!({ "files": pushed, "passed_by": passed_by });
     if wait {
         let files = pushed.into_iter().map(file_report).collect();
-        let report = Report::new(files, passed_by, FailOn::default());
+        let report = Report::new(files, passed_by, Rule::default());
         if context.json {
             let mut scan = serde_json::to_value(&report)?;
             scan["pushed"] = document["files"].clone();
@@ -147,7 +147,7 @@ fn report(
         } else {
             emit(&format!("{}{summary}\n", report.text(context.paint, false)))?;
         }
-        return Ok(report.exit(FailOn::default()));
+        return Ok(report.exit(Rule::default()));
     }
     if context.json {
         emit_json(&document)?;
@@ -330,6 +330,7 @@ impl Push {
             status: "queued".to_owned(),
             results: Default::default(),
             coverage: None,
+            known_distributors: None,
         };
         if let Some(analysis) = analysis {
             attributes = follow(client, &analysis, end).await?.data.attributes;

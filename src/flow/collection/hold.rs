@@ -5,7 +5,7 @@
 
 use super::CollectionError;
 use crate::flow::events::{self, Draft};
-use crate::flow::standing;
+use crate::flow::{facts, standing};
 use crate::model::{
     About, EventKind, Item, ItemFile, ItemId, ItemPath, Publisher, PublisherId, Quota, Sha256,
     Timestamp, Usage,
@@ -62,6 +62,7 @@ pub fn point(
     if items > 0 {
         return Ok(());
     }
+    facts::wanted(change, sha256)?;
     standing::held(change, sha256, &key.1, now)
 }
 

@@ -266,6 +266,7 @@ fn action(event: &Event) -> Option<(&'static str, &'static str, u8)> {
         | EventKind::FileDownloaded
         | EventKind::DisputeSent
         | EventKind::DisputeBounced
+        | EventKind::DisputeUnanswered
         | EventKind::SubscriptionDisabled => None,
     }
 }

@@ -15,8 +15,8 @@ use super::super::error::{ApiError, ErrorBody};
 use super::super::results::EngineAnswer;
 use super::{asking, hashes, not_found, see};
 use crate::flow::policy::{Sight, card_at, policy_at};
-use crate::model::{FileHash, Item, ItemId, SharePolicy, Timestamp};
-use crate::store::{PUBLISHERS, RowKey, STANDINGS};
+use crate::model::{FileFacts, FileHash, Item, ItemId, SharePolicy, Timestamp};
+use crate::store::{FACTS, PUBLISHERS, RowKey, STANDINGS};
 
 /// What a vendor is told of an item.
 #[derive(Debug, Serialize, ToSchema)]
@@ -47,6 +47,10 @@ pub struct ItemAttributes {
     /// What the owner states of it.
     #[schema(value_type = Object)]
     release_card: serde_json::Value,
+    /// What the file says of itself, with its signer; absent until it was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    file_facts: Option<FileFacts>,
     /// What vendors may have of it: `metadata-only`, `file-on-request` or `file`.
     #[schema(value_type = String)]
     share_policy: SharePolicy,
@@ -117,6 +121,7 @@ pub async fn list(
                 organization: owner.map_or_else(String::new, |owner| owner.name),
                 release_card: serde_json::to_value(&card)
                     .map_err(|error| ApiError::internal(&error))?,
+                file_facts: store.get(&FACTS, &sha256)?,
                 share_policy: policy_at(store, &id.publisher, &id.path)?.policy,
             },
             id: id.to_string(),

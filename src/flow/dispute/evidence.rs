@@ -1,0 +1,131 @@
+//! What a vendor is told besides the detection itself: what is known of the software, and what
+//! speaks for it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::draft::one_line;
+use crate::config::Field;
+use crate::flow::policy::{self, Consent};
+use crate::model::{Analysis, EngineVersions, Incident, Side, Standing, Timestamp};
+use crate::store::{ANALYSES, FACTS, PUBLISHERS, Read, StoreError};
+
+/// Collects what the publisher states of the file and, where it states nothing, what the file
+/// says of itself.
+///
+/// # Errors
+/// If the store fails.
+pub fn known(
+    read: &impl Read,
+    incident: &Incident,
+    consent: &Consent,
+) -> Result<BTreeMap<Field, String>, StoreError> {
+    let publisher = read.row(&PUBLISHERS, &incident.publisher)?;
+    let facts = read.row(&FACTS, &incident.sha256)?.unwrap_or_default();
+    let card = match consent.items.first() {
+        Some((path, _)) => policy::card_at(read, &incident.publisher, path)?,
+        None => Default::default(),
+    };
+    let email = publisher.as_ref().and_then(|it| it.emails.first().cloned());
+    let name = publisher.map(|it| it.name);
+    let from_file = |fact: Option<String>| fact.map(|fact| format!("{fact} (from the file)"));
+    let all = [
+        (
+            Field::Product,
+            card.product.or_else(|| from_file(facts.product)),
+        ),
+        (
+            Field::Version,
+            card.version.or_else(|| from_file(facts.version)),
+        ),
+        (Field::Company, card.company.or(name)),
+        (
+            Field::Homepage,
+            card.homepage.or_else(|| from_file(facts.homepage)),
+        ),
+        (Field::DownloadUrl, card.download_url),
+        (
+            Field::Purpose,
+            card.purpose.or_else(|| from_file(facts.description)),
+        ),
+        (Field::Contact, card.contact.or(email)),
+    ];
+    let said = all.into_iter().filter_map(|(field, value)| {
+        let value = one_line(&value?);
+        (!value.is_empty()).then_some((field, value))
+    });
+    Ok(said.collect())
+}
+
+/// Says what the other engines say, and since when this one detects.
+///
+/// # Errors
+/// If the store fails.
+pub fn evidence(
+    read: &impl Read,
+    (incident, standing): (&Incident, &Standing),
+) -> Result<String, StoreError> {
+    let analysis: Option<Analysis> = match &standing.analysis {
+        Some(id) => read.row(&ANALYSES, id)?,
+        None => None,
+    };
+    let mut text = String::new();
+    let answered = usize::try_from(standing.answered).unwrap_or(usize::MAX);
+    let asked = analysis
+        .map_or(0, |analysis| analysis.engines.len())
+        .max(answered);
+    let others = standing.detections.len().saturating_sub(1);
+    let silent = answered.saturating_sub(standing.detections.len());
+    let _ = writeln!(
+        text,
+        "Other engines: {silent} find nothing, {others} detect it too; {answered} of {asked} \
+         engines answered."
+    );
+    match &incident.before {
+        Some(side) => {
+            let _ = writeln!(text, "Last called clean by your engine: {}", shown(side));
+        }
+        None => text.push_str("Your engine has detected it since we first scanned it.\n"),
+    }
+    let first = incident.first.as_ref();
+    let first = first.map_or(incident.reopened_at, |side| side.at);
+    let _ = writeln!(text, "First detected: {}", date(first));
+    let _ = writeln!(text, "Detected now with: {}", shown(&incident.detected));
+    Ok(text)
+}
+
+fn shown(side: &Side) -> String {
+    format!("{}, {}", date(side.at), with(&side.versions))
+}
+
+/// Names versions in one line.
+pub fn with(versions: &EngineVersions) -> String {
+    let named = |name: &str, value: &Option<String>| {
+        let value = value.as_deref()?;
+        Some(format!("{name} {}", one_line(value)))
+    };
+    let set = versions
+        .signature_set
+        .as_ref()
+        .map(|set| format!("set {set}"));
+    let parts = [
+        named("engine", &versions.engine),
+        named("signatures", &versions.signatures),
+        named("of", &versions.signatures_date),
+        set,
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    match parts.is_empty() {
+        true => "versions unknown".to_owned(),
+        false => parts.join(", "),
+    }
+}
+
+fn date(at: Timestamp) -> String {
+    let at = i64::try_from(at.seconds()).ok();
+    let at = at.and_then(|at| jiff::Timestamp::from_second(at).ok());
+    at.map_or_else(
+        || "unknown".to_owned(),
+        |at| at.strftime("%F %R UTC").to_string(),
+    )
+}
