@@ -27,6 +27,7 @@ mod rescan;
 mod roles;
 mod runner;
 mod sandbox;
+mod story;
 mod support;
 mod system;
 mod tidy;
