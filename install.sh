@@ -118,6 +118,7 @@ install_programs() {
     install_tree engines
     install_tree containers
     install -m 0644 "$SOURCE/config/prometheus-rules.yml" "$PREFIX/share/acquit/prometheus-rules.yml"
+    install -m 0644 "$SOURCE/config/vendors.toml" "$PREFIX/share/acquit/vendors.toml"
 }
 
 install_tree() { # install_tree NAME: replaces share/acquit/NAME as a whole
@@ -148,6 +149,7 @@ install_config() {
     [[ -n $PREFIX_CHOSEN ]] || return 0
     set_config runner "\"$PREFIX/lib/acquit/acquit-runner\""
     set_config containers "\"$PREFIX/share/acquit/containers\""
+    set_config vendors "[\"$PREFIX/share/acquit/vendors.toml\", \"$CONFIG_DIR/vendors.toml\"]"
     set_config manifests "[\"$PREFIX/share/acquit/engines\", \"$CONFIG_DIR/engines\"]"
 }
 

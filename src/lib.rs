@@ -5,11 +5,13 @@
 //! ```text
 //! upload → blob → item → analysis → jobs ─ per engine ─→ resident container → raw output → verdict
 //!                                                                                             │
-//!    metrics ←── API / command line ←────────────── analysis complete ←───────────────────────┘
+//!   API ←── notification ←── dispute ←── incident ←── standing changed ←── analysis complete ←┘
 //! ```
 //!
-//! One daemon keeps files, shows them read-only to antivirus engines that run
-//! each in a container of its own, and turns what each prints into one verdict.
+//! One daemon keeps publishers' collections, shows their files read-only to
+//! antivirus engines that run each in a container of its own, and turns what each
+//! prints into one verdict. What an engine falsely detects is an incident: the
+//! publisher and that one vendor are told, until the same engine is silent again.
 //! The rows in the store are the truth; every wake-up is only a hint, so that
 //! start-up and crash recovery are the same code.
 //!
@@ -18,9 +20,13 @@
 //! | stage | reads | writes | code |
 //! |---|---|---|---|
 //! | take in | a request's body | a blob, an analysis, jobs | [`flow::ingest`], [`flow::analysis`] |
+//! | place | an upload, a collection | items, holds, usage | [`flow::collection`] |
 //! | queue | jobs | leases, in memory | [`flow::queue`] |
 //! | scan | leased jobs, blobs | verdicts | [`flow::scan`], [`engine::ask`] |
 //! | record | verdicts | results, analyses, timelines; jobs go | [`flow::analysis`], [`flow::timeline`] |
+//! | compare | a completed analysis | standings, tags, incidents | [`flow::standing`], [`flow::incident`] |
+//! | tell | events | deliveries, ledger lines | [`flow::notify`] |
+//! | dispute | incidents, policies, the directory of vendors | packages, mail | [`flow::dispute`] |
 //! | read | blobs of collections, in a process of its own | what they say of themselves | [`flow::facts`] |
 //! | keep fit | images, containers | the board of engines | [`flow::keeper`], [`flow::gate`] |
 //! | update | sources, the active set | candidate sets | [`engine::updater`], [`nightly::worker`] |
@@ -50,6 +56,9 @@
 //!   proof its engine's manifest names, and what is not understood is a failure.
 //! - A blob never changes; its path is its hash.
 //! - A verdict names the engine version, image and signature set that gave it.
+//! - Bytes leave only through notifications, disputes and downloads, each written to the ledger
+//!   first; what a vendor may have is decided in [`flow::policy`] and nowhere else.
+//! - A route without a rule is refused; what a caller may not see does not exist for it.
 //! - `kill -9` and power cuts cost at most the running scans, which run again.
 //! - [`model`], the parsers, the sandbox policy and the queue's rules take `now` as an argument.
 //! - What parses HTTP cannot reach Docker: only the broker has its socket, and it builds every
@@ -79,6 +88,18 @@
 //! [`engine::resident`] swaps the two; the old one ends with the work it has. The board now shows
 //! another set, so [`nightly::rescan`] opens analyses of the files this engine has not seen with
 //! it, and [`flow::timeline`] notes for each what it says otherwise than before.
+//!
+//! # Walkthrough: a false positive
+//!
+//! The last answer of the rescan completes an analysis, and in the same change
+//! [`flow::standing`] compares it with what was known of the blob: this engine detects now.
+//! [`flow::incident`] opens one incident for each publisher that holds the blob, and
+//! [`flow::events`] writes down that it did. From there [`flow::notify`] decides who is told, as
+//! rows again; mail and webhooks leave after their line is in the ledger. The vendor's account
+//! sees the hash because [`flow::policy`] says that its engine detects it and the owner
+//! consents. Its comment goes into the incident's thread. Another update comes, another rescan;
+//! the engine calls the file clean with a newer set, which resolves the incident, and the hash
+//! is gone from the vendor's view in the same change.
 //!
 //! # Walkthrough: a container dies
 //!
