@@ -106,6 +106,8 @@ struct App {
     limiter: Limiter,
     /// Which vendor the ledger says was shown what today.
     shown: partner::Shown,
+    /// Which privileged reads the ledger has already.
+    looks: auth::Looks,
     /// Held while keys are counted and changed, so that one admin key always stays.
     keys: tokio::sync::Mutex<()>,
     /// Keys that were used and of which that is not written down yet.
@@ -155,6 +157,7 @@ fn app(api: Api, shutdown: CancellationToken) -> Arc<App> {
         oidc: Pending::default(),
         limiter: Limiter::new(api.config.http.requests_per_minute),
         shown: partner::Shown::default(),
+        looks: auth::Looks::default(),
         api,
         keys: tokio::sync::Mutex::default(),
         uses: Uses::default(),

@@ -3,6 +3,7 @@
 //! A key is looked up by its public id and compared by digest in constant time.
 //! An unknown key and a wrong one get the same answer after the same work.
 
+mod reads;
 mod rights;
 
 use std::path::Path;
@@ -16,6 +17,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 use tracing::{info, warn};
+
+pub use reads::Looks;
 
 use super::error::ApiError;
 use super::{App, access, now};
@@ -115,6 +118,9 @@ pub async fn authenticate(
     let caller = Caller(identify(&app.api.store, request.headers())?);
     admit(&app, &caller)?;
     access::check(&caller, &request)?;
+    if let Some(line) = reads::line(&app, &caller, &request) {
+        append(&app, line).await?;
+    }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

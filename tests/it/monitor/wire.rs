@@ -254,6 +254,15 @@ async fn administrator_names_the_collection_and_its_downloads_are_in_the_ledger(
             .collect()
     };
     assert!(!lines().contains("egress"), "{}", lines());
+    // What was looked at before is written once, however often it is looked at.
+    ok(admin.get(lab.api("/monitor/items?owner=acme"))).await;
+    let looks = lines().matches("reads /monitor/items\"").count();
+    assert_eq!(
+        looks,
+        3,
+        "without an owner, of acme, of nobody: {}",
+        lines()
+    );
     let sent = admin.get(lab.api(&download)).send().await.unwrap();
     assert_eq!(sent.bytes().await.unwrap(), "abc");
     assert!(
