@@ -12,21 +12,21 @@ use crate::model::{Item, ItemId};
 
 /// Splits what follows the collection's path into an id and one of the endings, if there is one.
 ///
+/// A slash at the end may be the last letter of an id or one too many: it is the first if that
+/// makes an id.
+///
 /// # Errors
 /// If there is no id in it.
 pub fn split<'a>(
     rest: &'a str,
     endings: &[&'static str],
 ) -> Result<(ItemId, Option<&'static str>), ApiError> {
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let whole = rest.parse::<ItemId>();
-    if let Ok(id) = &whole
-        && id.to_string() == rest
-    {
-        return Ok((id.clone(), None));
+    let trimmed = rest.strip_suffix('/').unwrap_or(rest);
+    if let Some(id) = canonical(rest).or_else(|| canonical(trimmed)) {
+        return Ok((id, None));
     }
     let cut = |ending: &&'static str| -> Option<(&'a str, &'static str)> {
-        let id = rest.strip_suffix(*ending)?.strip_suffix('/')?;
+        let id = trimmed.strip_suffix(*ending)?.strip_suffix('/')?;
         Some((id, *ending))
     };
     // `relationships/owner` goes before `owner`.
@@ -36,10 +36,14 @@ pub fn split<'a>(
         .min_by_key(|(id, _)| id.len())
     {
         Some((id, ending)) => Ok((parse(id)?, Some(ending))),
-        None => whole
-            .map(|id| (id, None))
-            .map_err(|error| ApiError::invalid_argument(error.to_string())),
+        None => Ok((parse(rest).or_else(|_| parse(trimmed))?, None)),
     }
+}
+
+/// Reads an id that is written as we write it.
+fn canonical(text: &str) -> Option<ItemId> {
+    let id = text.parse::<ItemId>().ok()?;
+    (id.to_string() == text).then_some(id)
 }
 
 /// Reads an id.
@@ -139,6 +143,25 @@ mod tests {
             Some("owner"),
         );
         check("dnRtb25pdG9yLXYxOi8vYWNtZS9hYg/owner", "/ab", Some("owner"));
+    }
+
+    #[test]
+    fn id_may_end_with_a_slash_itself() {
+        let (question, letter) = (
+            "dnRtb25pdG9yLXYxOi8vYWNtZS9hYmM/",
+            "dnRtb25pdG9yLXYxOi8vYWNtZS940YjQuNC/",
+        );
+        for (id, path) in [(question, "/abc?"), (letter, "/xшип")] {
+            check(id, path, None);
+            check(&format!("{id}/"), path, None);
+            check(&id.replace('/', "_"), path, None);
+            check(&format!("{}_/", &id[..id.len() - 1]), path, None);
+            check(&format!("{id}/download"), path, Some("download"));
+            check(&format!("{id}/owner/"), path, Some("owner"));
+        }
+        check("dnRtb25pdG9yLXYxOi8vYWNtZS9hYmM=", "/abc", None);
+        check("dnRtb25pdG9yLXYxOi8vYWNtZS9hYmM=/", "/abc", None);
+        check("dnRtb25pdG9yLXYxOi8vYWNtZS9hYmM", "/abc", None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{Lab, escaped, id, item, ok};
 use crate::http::appliance::{answer, client, malicious, refused};
 
 /// Paths that trip naive clients and servers.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 11] = [
     "/a b/c d.exe",
     "/q?x#y%41+z~.bin",
     "/日本.exe",
@@ -20,6 +20,11 @@ const PATHS: [&str; 8] = [
     "/e\u{301}/\u{e9}.txt",
     "/..hidden/...",
     "/back\\slash \"quote\" 'tick'",
+    // The id of the second ends with a slash, and is that of the first without it; so does the
+    // third's.
+    "/abc",
+    "/abc?",
+    "/xшип",
 ];
 
 #[tokio::test]
@@ -60,6 +65,27 @@ async fn every_path_is_reached_by_its_id_raw_and_escaped() {
     seen.sort_unstable();
     expected.sort_unstable();
     assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn deleting_takes_the_item_that_is_named_and_no_other() {
+    let lab = Lab::start().await;
+    let escape = |raw: &str| escaped(raw);
+    let as_it_is = |raw: &str| raw.to_owned();
+    let forms: [&dyn Fn(&str) -> String; 2] = [&escape, &as_it_is];
+    for form in forms {
+        for path in PATHS {
+            lab.file(path, path.as_bytes()).await;
+        }
+        for (index, path) in PATHS.into_iter().enumerate().rev() {
+            let url = lab.api(&format!("/monitor/items/{}", form(&id(path))));
+            ok(lab.acme().delete(url)).await;
+            refused(lab.get(&item(path)), 404, "NotFoundError").await;
+            for other in &PATHS[..index] {
+                ok(lab.get(&item(other))).await;
+            }
+        }
+    }
 }
 
 #[tokio::test]
