@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Query, RawQuery, State};
 use axum::{Extension, Json};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::App;
@@ -278,21 +279,36 @@ fn is_solved(event: &Event) -> bool {
     said.into_iter().any(|change| change.starts_with("solved"))
 }
 
+/// Says of each engine what it calls the file now, and by which name it detects or did.
+///
+/// Only what ends a detection says `clean`: a comment, an upload or a deletion is no verdict.
 fn details(event: &Event, action: &str) -> Vec<Detail> {
-    let mut details = Vec::new();
+    let (state, when) = match action {
+        "DETECTED" => ("malicious", "current"),
+        "RESOLVED" | "CLEAN" => ("clean", "last"),
+        _ => return Vec::new(),
+    };
+    let said = engines(event).into_iter().flat_map(|(engine, name)| {
+        let name = name.map(|name| format!("{engine}:{when}:signature:{name}"));
+        std::iter::once(format!("{engine}:current:{state}")).chain(name)
+    });
+    said.map(|v| Detail { v }).collect()
+}
+
+/// Returns the engines an event is about, and the names of their detections.
+fn engines(event: &Event) -> Vec<(&str, Option<&str>)> {
     if let Some(engine) = &event.engine {
-        let state = match action {
-            "DETECTED" => "malicious",
-            _ => "clean",
-        };
-        details.push(format!("{engine}:current:{state}"));
-        let name = ["name", "detection", "signature", "result"].into_iter();
-        let name = name
-            .filter_map(|key| event.details.get(key)?.as_str())
-            .next();
-        details.extend(name.map(|name| format!("{engine}:current:signature:{name}")));
+        return vec![(engine.as_str(), text(&event.details, "detection"))];
     }
-    details.into_iter().map(|v| Detail { v }).collect()
+    let changed = event.details.get("engines").and_then(Value::as_array);
+    let changed = changed.into_iter().flatten();
+    let named =
+        changed.filter_map(|one| Some((text(one, "engine")?, text(one, "detection_before"))));
+    named.collect()
+}
+
+fn text<'a>(details: &'a Value, key: &str) -> Option<&'a str> {
+    details.get(key)?.as_str()
 }
 
 fn time(seconds: u64) -> String {
@@ -300,4 +316,50 @@ fn time(seconds: u64) -> String {
     let at = at.and_then(|at| chrono::DateTime::from_timestamp(at, 0));
     at.map(|at| at.format("%Y-%m-%dT%H:%M:%S").to_string())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::{About, Timestamp};
+
+    #[track_caller]
+    fn check(kind: EventKind, details: Value, (action, said): (&str, &[&str])) {
+        let about_one = !matches!(kind, EventKind::DetectionsChanged);
+        let event = Event {
+            number: 1,
+            at: Timestamp::from_millis(1),
+            kind,
+            engine: about_one.then(|| "clamav".parse().unwrap()),
+            text: String::new(),
+            details,
+            about: About::default(),
+        };
+        let event = monitor_event(event, &"acme".parse().unwrap()).unwrap();
+        let details: Vec<_> = event.fields.details.iter().map(|one| &*one.v).collect();
+        assert_eq!((event.fields.action, details.as_slice()), (action, said));
+    }
+
+    #[test]
+    fn only_what_ends_a_detection_says_clean() {
+        let detected = [
+            "clamav:current:malicious",
+            "clamav:current:signature:Win.Test",
+        ];
+        let clean = ["clamav:current:clean", "clamav:last:signature:Win.Test"];
+        let name = || json!({"detection": "Win.Test"});
+        check(EventKind::IncidentOpened, name(), ("DETECTED", &detected));
+        check(EventKind::IncidentReopened, name(), ("DETECTED", &detected));
+        check(EventKind::IncidentResolved, name(), ("RESOLVED", &clean));
+        let engines = json!([{"engine": "clamav", "detection_before": "Win.Test"}]);
+        let solved = json!({"change": "solved-detections", "engines": engines});
+        check(EventKind::DetectionsChanged, solved, ("CLEAN", &clean));
+        let stands_by_it = json!({"comment": "it is bad", "confirmed": true});
+        check(EventKind::VendorCommented, stands_by_it, ("COMMENT", &[]));
+        check(EventKind::ItemUploaded, json!({}), ("UPLOAD", &[]));
+        check(EventKind::QuotaReached, json!({}), ("UPLOAD", &[]));
+        check(EventKind::ItemDeleted, json!({}), ("DELETE", &[]));
+    }
 }
