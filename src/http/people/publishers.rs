@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::parties::{self, given};
@@ -258,31 +259,59 @@ pub async fn edit(
         return Err(ApiError::invalid_argument("an id never changes"));
     }
     let _alone = app.keys.lock().await;
-    let before = find(&app, &caller, &id)?;
-    let mut after = before.clone();
-    order.change(&mut after);
-    let policy = (before.policy != after.policy).then(|| {
-        let (from, to) = (before.policy.as_str(), after.policy.as_str());
-        format!("what vendors may have of {id}'s files was {from} and is {to}")
-    });
-    let text = policy.clone();
-    let text = text.unwrap_or_else(|| format!("publisher {id} is changed"));
-    admin_line(&app, &caller, (Some(&after.id), text)).await?;
-    let (row, actor) = (after.clone(), caller.actor());
-    let write = move |change: &mut Change<'_>| {
-        change.put(&PUBLISHERS, &row.id, &row)?;
-        let Some(text) = policy else { return Ok(()) };
-        let about = About {
-            publisher: Some(row.id),
-            actor: Some(actor),
-            ..About::default()
-        };
-        let draft = Draft::about(now(), EventKind::PolicyChanged, about, text);
-        raise(change, draft).map(|_| ())
-    };
-    app.api.store.write(write).await?;
+    let publisher = find(&app, &caller, &id)?.id;
+    let text = order.policy.map_or_else(
+        || format!("publisher {id} is changed"),
+        |policy| {
+            format!(
+                "what vendors may have of {id}'s files becomes {}",
+                policy.as_str()
+            )
+        },
+    );
+    admin_line(&app, &caller, (Some(&publisher), text)).await?;
+    let actor = caller.actor();
+    let write = move |change: &mut Change<'_>| apply(change, (&publisher, order), actor);
+    let after = app.api.store.write(write).await?.ok_or_else(|| none(&id))?;
     let data = object(&app, after, &base)?;
     Ok(Json(Answer { data }))
+}
+
+/// Changes the row as it is now: its owner may have changed what vendors may have of the
+/// collection while the ledger was written.
+fn apply(
+    change: &mut Change<'_>,
+    (id, order): (&PublisherId, PublisherOrder),
+    actor: String,
+) -> Result<Option<Publisher>, StoreError> {
+    let Some(mut row) = change.get(&PUBLISHERS, id)? else {
+        return Ok(None);
+    };
+    let before = row.policy;
+    order.change(&mut row);
+    change.put(&PUBLISHERS, id, &row)?;
+    if before != row.policy {
+        tell_policy(change, (&row, before), actor)?;
+    }
+    Ok(Some(row))
+}
+
+fn tell_policy(
+    change: &mut Change<'_>,
+    (row, before): (&Publisher, SharePolicy),
+    actor: String,
+) -> Result<(), StoreError> {
+    let (id, after) = (&row.id, row.policy);
+    let (from, to) = (before.as_str(), after.as_str());
+    let text = format!("what vendors may have of {id}'s files was {from} and is {to}");
+    let about = About {
+        publisher: Some(id.clone()),
+        actor: Some(actor),
+        ..About::default()
+    };
+    let mut draft = Draft::about(now(), EventKind::PolicyChanged, about, text);
+    draft.details = json!({"before": before, "after": after, "said": after});
+    raise(change, draft).map(drop)
 }
 
 /// Removes a publisher whose collection is empty; its keys are revoked, its users disabled.

@@ -108,3 +108,21 @@ async fn cards_and_policies_say_where_they_come_from() {
     let wrong = lab.act(Method::PATCH, &policy("/p/"), &json!({ "policy": "all" }));
     refused(wrong, 400, "InvalidArgumentError").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_of_the_collection_outlives_a_change_of_something_else_of_its_publisher() {
+    let lab = Lab::start().await;
+    let (admin, publisher) = (lab.appliance.admin(), lab.api("/acquit/publishers/acme"));
+    let policy = format!("/acquit/items/{}/policy", id("/"));
+    let set = |policy_is: &str| lab.act(Method::PATCH, &policy, &json!({ "policy": policy_is }));
+    for round in 0..20 {
+        ok(set("file")).await;
+        let emails = json!([format!("{round}@acme.test")]);
+        let body = json!({ "data": { "attributes": { "emails": emails } } });
+        let other = admin.patch(&publisher).json(&body);
+        tokio::join!(ok(other), ok(set("never")));
+        let seen = ok(admin.get(&publisher)).await["data"]["attributes"].clone();
+        let both = (&seen["policy"], &seen["emails"]);
+        assert_eq!(both, (&json!("never"), &emails), "round {round}");
+    }
+}
