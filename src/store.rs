@@ -20,7 +20,7 @@ mod tables;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use blobs::{Blobs, Incoming, IncomingError};
+pub use blobs::{Blobs, Discarded, Incoming, IncomingError, Pin, Sealed};
 pub use commit::Change;
 pub use keys::{
     Depth, RowKey, blob_items_prefix, engine_prefix, folder_prefix, party_prefix, tag_prefix,
@@ -43,6 +43,8 @@ pub use tables::{
 
 use commit::Writer;
 use tables::Database;
+
+use crate::model::Sha256;
 
 /// What can go wrong with the store, by what the caller can do about it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -102,12 +104,35 @@ impl Store {
         let database = Arc::new(Database::open(&data_dir.join("db"), cache_bytes)?);
         let writer = Arc::new(Writer::start(Arc::clone(&database), data_dir)?);
         let ledger = open_ledger(data_dir, (&database, &writer))?;
-        Ok(Self {
+        let store = Self {
             database,
             writer,
             blobs,
             ledger,
-        })
+        };
+        store.clean_blobs()?;
+        Ok(store)
+    }
+
+    /// Removes the files of blobs that came in and got no row. Blocks.
+    ///
+    /// # Errors
+    /// If the store or the file system fails.
+    pub fn clean_blobs(&self) -> Result<(), StoreError> {
+        self.blobs.clean(&|sha256| self.has_blob(sha256))
+    }
+
+    /// Removes a blob's file, unless it has a row or is coming in. Blocks.
+    ///
+    /// # Errors
+    /// If the store or the file system fails.
+    pub fn discard_blob(&self, sha256: &Sha256) -> Result<Discarded, StoreError> {
+        self.blobs.discard(sha256, &|sha256| self.has_blob(sha256))
+    }
+
+    fn has_blob(&self, sha256: &Sha256) -> Result<bool, StoreError> {
+        let row = self.database.get(BLOBS.index(), sha256.as_bytes())?;
+        Ok(row.is_some())
     }
 
     /// Applies a change and waits until it would survive a power cut.

@@ -22,7 +22,7 @@ use act::{Act, Survey};
 pub use error::CollectionError;
 
 use crate::config;
-use crate::flow::ingest::{Accepted, Ingest, Submission};
+use crate::flow::ingest::{Accepted, Ingest, IngestError, Submission};
 use crate::model::{
     Analysis, Item, ItemId, ItemPath, Priority, PublisherId, Quota, ReleaseCard, Reuse, Sha256,
     SharePolicy, Timestamp, Trashed, Usage,
@@ -126,7 +126,10 @@ impl Collections {
         incoming: Incoming,
         actor: Actor,
     ) -> Result<Put, CollectionError> {
-        place::may_place(&self.store, &id)?;
+        let history = self.config.collections.history;
+        let sealed = incoming.seal().await.map_err(IngestError::from)?;
+        let content = (sealed.sha256(), sealed.size_bytes());
+        place::may_place(&self.store, &id, content, history)?;
         let submission = Submission {
             name: Some(id.path.name().to_owned()),
             engines: None,
@@ -134,11 +137,10 @@ impl Collections {
             reuse: Reuse::Known,
             now: actor.now,
         };
-        let history = self.config.collections.history;
         let placing = move |change: &mut Change<'_>, blob: &_| {
             kept_apart(place::place(change, (&id, blob), &actor, history))
         };
-        let accepted = self.ingest.accept_into(incoming, submission, placing);
+        let accepted = self.ingest.accept_into(sealed, submission, placing);
         let Accepted {
             analysis, placed, ..
         } = accepted.await??;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::analysis::{self, Order, Reuse};
 use super::queue::Lanes;
@@ -11,8 +12,8 @@ use crate::model::{
     Analysis, AnalysisId, EngineId, EngineTable, EngineVersions, Priority, Sha256, Timestamp,
 };
 use crate::store::{
-    ANALYSES, BLOBS, BlobRow, Change, Incoming, IncomingError, LaneKey, MD5S, Pair, SHA1S, Store,
-    StoreError,
+    ANALYSES, BLOBS, BlobRow, Change, Incoming, IncomingError, LaneKey, MD5S, Pair, Pin, SHA1S,
+    Sealed, Store, StoreError,
 };
 
 /// Names of a blob that are kept.
@@ -85,7 +86,7 @@ pub struct Accepted<T> {
 
 /// Why a file was not placed; nothing of it is kept.
 enum Unplaced<E> {
-    Refused(E),
+    Refused(E, Pin),
     Store(StoreError),
 }
 
@@ -148,19 +149,20 @@ impl Ingest {
         submission: Submission,
     ) -> Result<(Analysis, BlobRow), IngestError> {
         let nothing = |_: &mut Change<'_>, _: &BlobRow| Ok(Ok::<_, Infallible>(()));
-        let accepted = self.accept_into(incoming, submission, nothing).await?;
+        let sealed = incoming.seal().await?;
+        let accepted = self.accept_into(sealed, submission, nothing).await?;
         let Ok(Accepted { analysis, blob, .. }) = accepted;
         Ok((analysis, blob))
     }
 
     /// As [`Self::accept`], and in the same change puts the blob where `place` says, before its
-    /// analysis is opened. If `place` refuses, nothing is written.
+    /// analysis is opened. If `place` refuses, nothing is written and no bytes are kept.
     ///
     /// # Errors
     /// If anything of it failed; then nothing is acknowledged.
     pub async fn accept_into<T, E, F>(
         &self,
-        incoming: Incoming,
+        sealed: Sealed,
         submission: Submission,
         place: F,
     ) -> Result<Result<Accepted<T>, E>, IngestError>
@@ -170,7 +172,7 @@ impl Ingest {
         F: FnOnce(&mut Change<'_>, &BlobRow) -> Result<Result<T, E>, StoreError> + Send + 'static,
     {
         let order = self.order(&submission)?;
-        let stored = incoming.finish().await?;
+        let stored = sealed.keep().await?;
         let name = submission.name.as_deref().map(bounded_name);
         let fresh = BlobRow {
             digests: stored.digests,
@@ -189,15 +191,25 @@ impl Ingest {
             extension: name.as_deref().and_then(extension),
             ..order
         };
-        let lanes = self.lanes.clone();
+        let (lanes, pin) = (self.lanes.clone(), stored.pin);
+        // The pin goes through the change and comes back after it: whatever becomes of who waits,
+        // the file stays until its row is there.
         let submit = move |change: &mut Change<'_>| {
             let row = submit(change, fresh, name, order.now)?;
-            let placed = place(change, &row)?.map_err(Unplaced::Refused)?;
-            Ok((analysis::open(change, &lanes, &order)?, placed))
+            match place(change, &row)? {
+                Ok(placed) => Ok((analysis::open(change, &lanes, &order)?, placed, pin)),
+                Err(refusal) => Err(Unplaced::Refused(refusal, pin)),
+            }
         };
         let ((analysis, keys), placed) = match self.store.attempt(submit).await {
-            Ok(accepted) => accepted,
-            Err(Unplaced::Refused(refusal)) => return Ok(Err(refusal)),
+            Ok((opened, placed, pin)) => {
+                pin.settle();
+                (opened, placed)
+            }
+            Err(Unplaced::Refused(refusal, pin)) => {
+                self.give_up(pin).await;
+                return Ok(Err(refusal));
+            }
             Err(Unplaced::Store(error)) => return Err(error.into()),
         };
         let (analysis, blob) = self.finish(analysis, &keys)?;
@@ -206,6 +218,16 @@ impl Ingest {
             blob,
             placed,
         }))
+    }
+
+    /// Lets a file go that was not placed. What cannot be removed now is looked at again.
+    async fn give_up(&self, pin: Pin) {
+        drop(pin);
+        let store = self.store.clone();
+        let cleaned = tokio::task::spawn_blocking(move || store.clean_blobs()).await;
+        if let Ok(Err(error)) = cleaned {
+            warn!(%error, "Cannot remove a file that was refused");
+        }
     }
 
     /// Opens a new analysis of a blob that is here already; nothing if it is not.

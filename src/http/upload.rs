@@ -222,7 +222,12 @@ impl Form {
             grant.give(change, &blob.digests.sha256)?;
             Ok(Ok::<_, Infallible>(()))
         };
-        let accepted = app.api.ingest.accept_into(file, submission, place).await?;
+        let sealed = file.seal().await?;
+        let accepted = app
+            .api
+            .ingest
+            .accept_into(sealed, submission, place)
+            .await?;
         let Ok(Accepted { analysis, blob, .. }) = accepted;
         Ok((analysis, blob))
     }

@@ -1,7 +1,9 @@
 //! Content-addressed files: `blobs/ab/cd/<sha256>`, mode 0444, never changed.
 //!
 //! A file comes in through `incoming/`, is hashed while it is written, and gets
-//! its name by rename: either it is wholly there or not at all.
+//! its name at once: either it is wholly there or not at all.
+
+mod pins;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,6 +16,8 @@ use md5::Md5 as Md5Hasher;
 use sha1::Sha1 as Sha1Hasher;
 use sha2::{Digest, Sha256 as Sha256Hasher};
 use tokio::sync::mpsc;
+
+pub use pins::{Discarded, Pin};
 
 use super::tables::sync_dir;
 use crate::model::{Digests, Md5, Sha1, Sha256};
@@ -46,6 +50,7 @@ pub enum IncomingError {
 #[derive(Clone, Debug)]
 pub struct Blobs {
     data_dir: Arc<Path>,
+    pins: pins::Pins,
 }
 
 type Writing = tokio::task::JoinHandle<Result<Written, IncomingError>>;
@@ -60,6 +65,13 @@ pub struct Incoming {
     size: u64,
 }
 
+/// A file that has come in wholly and has no name yet. Dropped, it leaves nothing.
+#[derive(Debug)]
+pub struct Sealed {
+    written: Written,
+    blobs: Blobs,
+}
+
 /// A blob that is safely stored.
 #[derive(Debug)]
 pub struct Stored {
@@ -69,16 +81,21 @@ pub struct Stored {
     pub size_bytes: u64,
     /// Its first bytes, to tell what it is.
     pub head: Vec<u8>,
+    /// What keeps it until its row is written.
+    pub pin: Pin,
 }
 
 #[derive(Debug)]
 struct Written {
     file: tempfile::NamedTempFile,
-    stored: Stored,
+    digests: Digests,
+    size_bytes: u64,
+    head: Vec<u8>,
 }
 
 impl Blobs {
-    /// Makes the directories and removes what a crash left in `incoming/`. Blocks.
+    /// Makes the directories and removes what a crash left in `incoming/`, but for the marks of
+    /// blobs that may lack a row. Blocks.
     ///
     /// # Errors
     /// If the file system fails.
@@ -87,11 +104,15 @@ impl Blobs {
             fs::create_dir_all(data_dir.join(name))?;
         }
         for entry in fs::read_dir(data_dir.join("incoming"))? {
-            fs::remove_file(entry?.path())?;
+            let path = entry?.path();
+            if pins::marked(&path).is_none() {
+                fs::remove_file(path)?;
+            }
         }
         sync_dir(data_dir)?;
         Ok(Self {
             data_dir: data_dir.into(),
+            pins: pins::Pins::default(),
         })
     }
 
@@ -136,25 +157,45 @@ impl Blobs {
         })
     }
 
+    /// Gives a file its name. It is pinned before it is looked for, so that it cannot go after it
+    /// was found.
     fn keep(&self, written: Written) -> Result<Stored, IncomingError> {
-        let path = self.path(&written.stored.digests.sha256);
-        if path.exists() {
-            return Ok(written.stored);
+        let Written {
+            file,
+            digests,
+            size_bytes,
+            head,
+        } = written;
+        let mut pin = self.pins.pin(digests.sha256);
+        if !self.path(&digests.sha256).exists() {
+            self.name(file, &mut pin).map_err(from_io)?;
         }
-        let file = written.file.as_file();
-        file.set_permissions(fs::Permissions::from_mode(0o444))
-            .map_err(from_io)?;
-        file.sync_all().map_err(from_io)?;
-        let dir = path.parent().unwrap_or(&self.data_dir);
-        fs::create_dir_all(dir).map_err(from_io)?;
-        written
-            .file
-            .persist(&path)
-            .map_err(|error| from_io(error.error))?;
+        Ok(Stored {
+            digests,
+            size_bytes,
+            head,
+            pin,
+        })
+    }
+
+    fn name(&self, file: tempfile::NamedTempFile, pin: &mut Pin) -> io::Result<()> {
+        let path = self.path(&pin.sha256());
+        let mode = fs::Permissions::from_mode(0o444);
+        file.as_file().set_permissions(mode)?;
+        file.as_file().sync_all()?;
+        fs::create_dir_all(path.parent().unwrap_or(&self.data_dir))?;
+        let mark = pins::mark(file.path(), &pin.sha256());
+        file.persist(&mark).map_err(|error| error.error)?;
+        pin.marked(mark.clone());
+        match fs::hard_link(&mark, &path) {
+            // The same content came a second time in this moment.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         for dir in path.ancestors().skip(1).take(3) {
-            sync_dir(dir).map_err(from_io)?;
+            sync_dir(dir)?;
         }
-        Ok(written.stored)
+        Ok(())
     }
 }
 
@@ -175,11 +216,11 @@ impl Incoming {
         written(self.writer.take()).await.map(drop)
     }
 
-    /// Gives the file its name. When this returns it survives a power cut.
+    /// Ends the file. It is on the disk then, and gone if nobody keeps it.
     ///
     /// # Errors
-    /// If the file system failed, now or during any part.
-    pub async fn finish(self) -> Result<Stored, IncomingError> {
+    /// If the file system failed during any part.
+    pub async fn seal(self) -> Result<Sealed, IncomingError> {
         let Self {
             chunks,
             writer,
@@ -188,6 +229,27 @@ impl Incoming {
         } = self;
         drop(chunks);
         let written = written(writer).await?;
+        Ok(Sealed { written, blobs })
+    }
+}
+
+impl Sealed {
+    /// Returns which blob it will be.
+    pub const fn sha256(&self) -> Sha256 {
+        self.written.digests.sha256
+    }
+
+    /// Returns its length.
+    pub const fn size_bytes(&self) -> u64 {
+        self.written.size_bytes
+    }
+
+    /// Gives the file its name. When this returns it survives a power cut.
+    ///
+    /// # Errors
+    /// If the file system fails.
+    pub async fn keep(self) -> Result<Stored, IncomingError> {
+        let Self { written, blobs } = self;
         let kept = tokio::task::spawn_blocking(move || blobs.keep(written)).await;
         kept.map_err(|error| from_io(io::Error::other(error)))?
     }
@@ -243,11 +305,9 @@ fn write_chunks(
     };
     Ok(Written {
         file,
-        stored: Stored {
-            digests,
-            size_bytes,
-            head,
-        },
+        digests,
+        size_bytes,
+        head,
     })
 }
 

@@ -28,7 +28,7 @@ impl Waiting {
         let store = Store::open(dir.path(), 1 << 20).unwrap();
         let mut incoming = store.blobs().receive(1 << 20, 0).unwrap();
         incoming.write(bytes.to_vec().into()).await.unwrap();
-        incoming.finish().await.unwrap();
+        incoming.seal().await.unwrap().keep().await.unwrap();
         let sha256 = Sha256::new(sha2::Sha256::digest(bytes).into());
         let wanted = store.write(move |change| facts::wanted(change, sha256));
         wanted.await.unwrap();

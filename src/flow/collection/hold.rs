@@ -36,6 +36,14 @@ impl Load {
             bytes: file.size_bytes + past.sum::<u64>(),
         }
     }
+
+    /// Returns how much more it is than another one.
+    pub const fn beyond(self, other: Self) -> Self {
+        Self {
+            files: self.files.saturating_sub(other.files),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
 }
 
 /// Notes that an item points at a blob.

@@ -6,7 +6,7 @@ use super::hold::{self, Load};
 use super::{Actor, CollectionError, act};
 use crate::flow::events::{self, Draft};
 use crate::model::{
-    About, EventKind, Item, ItemFile, ItemId, ItemPath, PastFile, Publisher, PublisherId,
+    About, EventKind, Item, ItemFile, ItemId, ItemPath, PastFile, Publisher, PublisherId, Sha256,
 };
 use crate::store::{BlobRow, Change, ITEMS, PUBLISHERS, Read, StoreError, USAGE};
 
@@ -145,21 +145,44 @@ pub fn root(publisher: &Publisher) -> Item {
 ///
 /// Asked before the file is stored, so that what will be refused leaves no bytes, and again when
 /// it is placed.
-pub fn may_place(read: &impl Read, id: &ItemId) -> Result<Publisher, CollectionError> {
+pub fn may_place(
+    read: &impl Read,
+    id: &ItemId,
+    content: (Sha256, u64),
+    history: usize,
+) -> Result<(), CollectionError> {
     let publisher = publisher(read, &id.publisher)?;
     if id.path.is_folder() {
         let (path, what) = (id.path.clone(), "a folder");
         return Err(CollectionError::WrongKind { path, what });
     }
     act::idle(read, id)?;
-    if item(read, id)?.is_none() {
+    let there = item(read, id)?;
+    if there.is_none() {
         vacant(read, id)?;
         missing_folders(read, id)?;
-        let usage = read.row(&USAGE, &id.publisher)?.unwrap_or_default();
-        // Its length is not known yet; a single byte more is asked for.
-        hold::fits(publisher.quota, usage, Load { files: 1, bytes: 1 })?;
     }
-    Ok(publisher)
+    let usage = read.row(&USAGE, &id.publisher)?.unwrap_or_default();
+    let before = there.as_ref().map(Load::of).unwrap_or_default();
+    let after = load_with(there.as_ref(), content, history);
+    hold::fits(publisher.quota, usage, after.beyond(before))
+}
+
+/// Returns what an item would count for with another content, which makes history of its own.
+fn load_with(there: Option<&Item>, (sha256, bytes): (Sha256, u64), history: usize) -> Load {
+    let Some((item, file)) = there.and_then(|item| Some((item, item.file.as_ref()?))) else {
+        return Load { files: 1, bytes };
+    };
+    if file.sha256 == sha256 {
+        return Load::of(item);
+    }
+    let past = file.history.iter().map(|past| past.size_bytes);
+    let surplus = (file.history.len() + 1).saturating_sub(history);
+    let kept = past.chain([file.size_bytes]).skip(surplus);
+    Load {
+        files: 1,
+        bytes: bytes + kept.sum::<u64>(),
+    }
 }
 
 /// Puts a blob at a path; `history` is how many contents before it are kept.
@@ -219,11 +242,7 @@ fn settle(
             Load { files, bytes },
         )?);
     }
-    let more = Load {
-        files: after.files - before.files,
-        bytes: after.bytes - before.bytes,
-    };
-    hold::charge(change, publisher, (more, actor.now))
+    hold::charge(change, publisher, (after.beyond(before), actor.now))
 }
 
 /// Gives an item another content; the one it had becomes history.

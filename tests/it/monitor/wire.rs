@@ -329,10 +329,14 @@ async fn quotas_are_told_apart() {
     let lab = Lab::start_with(quota, |_| ()).await;
     let bytes = refused(lab.put("/a", b"123456"), 429, "QuotaExceededError").await;
     assert!(bytes.contains("storage quota"), "{bytes}");
+    assert_eq!(lab.appliance.kept("blobs"), [""; 0]);
     lab.file("/a", b"1").await;
     lab.file("/b", b"2").await;
     let files = refused(lab.put("/c", b"3"), 429, "QuotaExceededError").await;
     assert!(files.contains("quota of 2 files"), "{files}");
+    let over = refused(lab.put("/a", b"1234"), 429, "QuotaExceededError").await;
+    assert!(over.contains("2 are used and 4 more"), "{over}");
+    assert_eq!(lab.appliance.kept("blobs").len(), 2);
     // What was refused goes with its request, which ends a moment after its answer.
     crate::notify::lab::wait(|| lab.appliance.kept("incoming").is_empty().then_some(())).await;
 }
