@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod board;
 pub mod collection;
 pub mod dispute;
+pub mod doom;
 pub mod events;
 pub mod facts;
 pub mod gate;

@@ -21,6 +21,7 @@
 //! |---|---|---|---|
 //! | take in | a request's body | a blob, an analysis, jobs | [`flow::ingest`], [`flow::analysis`] |
 //! | place | an upload, a collection | items, holds, usage | [`flow::collection`] |
+//! | let go | blobs whose last hold may be gone | rows and files go, ledger lines | [`flow::doom`] |
 //! | queue | jobs | leases, in memory | [`flow::queue`] |
 //! | scan | leased jobs, blobs | verdicts | [`flow::scan`], [`engine::ask`] |
 //! | record | verdicts | results, analyses, timelines; jobs go | [`flow::analysis`], [`flow::timeline`] |

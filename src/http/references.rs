@@ -12,8 +12,9 @@ use super::auth::Caller;
 use super::envelope::{Answer, Base, Collection, Links, Object, PageQuery, Paging};
 use super::error::{ApiError, ErrorBody};
 use super::{App, files, now};
+use crate::flow::doom;
 use crate::model::{Sha256, Timestamp};
-use crate::store::{Change, REFERENCES, RowKey, Store};
+use crate::store::{BLOBS, Change, REFERENCES, RowKey, Store};
 
 /// Rows read at a time.
 const STEP: usize = 100;
@@ -85,11 +86,15 @@ pub async fn mark(
 ) -> Result<Json<Answer<Object<ReferenceAttributes>>>, ApiError> {
     let sha256 = files::find(&app, &caller, &id)?.digests.sha256;
     let mark = move |change: &mut Change<'_>| {
+        if change.get(&BLOBS, &sha256)?.is_none() {
+            return Ok(None);
+        }
         let at = change.get(&REFERENCES, &sha256)?.unwrap_or_else(now);
         change.put(&REFERENCES, &sha256, &at)?;
-        Ok(at)
+        Ok(Some(at))
     };
-    let at = app.api.store.write(mark).await?;
+    let gone = || ApiError::not_found(format!("File {id:?} not found"));
+    let at = app.api.store.write(mark).await?.ok_or_else(gone)?;
     let data = object(sha256, at, &base);
     Ok(Json(Answer { data }))
 }
@@ -108,7 +113,7 @@ pub async fn unmark(
     let sha256 = files::find(&app, &caller, &id)?.digests.sha256;
     let unmark = move |change: &mut Change<'_>| {
         change.remove(&REFERENCES, &sha256);
-        Ok(())
+        doom::note(change, sha256)
     };
     app.api.store.write(unmark).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -50,7 +50,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 51;
+pub(super) const TABLES: usize = 52;
 
 /// A table's place here is part of its rows' keys: new tables come last, none ever moves.
 pub(super) const NAMES: [&str; TABLES] = [
@@ -105,6 +105,7 @@ pub(super) const NAMES: [&str; TABLES] = [
     "kept",
     "deadlines",
     "unread",
+    "doomed",
 ];
 
 /// Blobs by SHA-256.
@@ -215,6 +216,8 @@ pub const KEPT: Table<(Sha256, PublisherId), u64> = Table::new(48);
 pub const DEADLINES: Table<(u64, u64), ()> = Table::new(49);
 /// Blobs of which it is still to be read what they say of themselves.
 pub const UNREAD: Table<Sha256, ()> = Table::new(50);
+/// Blobs that somebody let go of: whether anybody still holds them is to be looked at.
+pub const DOOMED: Table<Sha256, ()> = Table::new(51);
 
 /// How often opening the files is tried again.
 const REOPENINGS: usize = 100;

@@ -5,6 +5,7 @@
 mod kill;
 mod lab;
 mod random;
+mod removal;
 
 use acquit::flow::collection::{CollectionError, Edit, Order, OrderBy, Query};
 use acquit::flow::policy::policy_at;

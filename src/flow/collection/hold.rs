@@ -5,7 +5,7 @@
 
 use super::CollectionError;
 use crate::flow::events::{self, Draft};
-use crate::flow::{facts, standing};
+use crate::flow::{doom, facts, standing};
 use crate::model::{
     About, EventKind, Item, ItemFile, ItemId, ItemPath, Publisher, PublisherId, Quota, Sha256,
     Timestamp, Usage,
@@ -119,7 +119,7 @@ pub fn keep(
 }
 
 /// Notes that a history or the trash has a blob no more. A publisher who has it nowhere may not
-/// see it any longer.
+/// see it any longer; if nobody else may, it goes.
 pub fn unkeep(
     change: &mut Change<'_>,
     publisher: &PublisherId,
@@ -133,6 +133,7 @@ pub fn unkeep(
     change.remove(&KEPT, &key);
     if change.get(&HOLDERS, &key)?.is_none() {
         change.remove(&GRANTS, &(sha256, format!("p:{publisher}")));
+        doom::note(change, sha256)?;
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Goes on with acts that nobody waits for any more, and empties the trash in time.
+//! Goes on with acts that nobody waits for any more, empties the trash in time, and removes the
+//! files that nobody holds.
 
 use std::time::Duration;
 
@@ -6,6 +7,7 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::{Actor, CollectionError, Collections};
+use crate::flow::doom;
 use crate::model::{PublisherId, Timestamp};
 use crate::store::{PUBLISHERS, StoreError, TREE_ACTS};
 use crate::system::now;
@@ -26,6 +28,9 @@ impl Collections {
         loop {
             if let Err(error) = self.resume().await {
                 error!(%error, "Cannot go on with an act on a collection");
+            }
+            if let Err(error) = doom::sweep(&self.store, now()).await {
+                error!(%error, "Cannot remove the files that nobody holds");
             }
             if now().since(emptied_at) >= EMPTY {
                 emptied_at = now();

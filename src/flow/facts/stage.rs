@@ -106,8 +106,11 @@ impl Reader {
         };
         let facts = harmless(self.read(&sha256).await?);
         let write = move |change: &mut Change<'_>| {
-            change.put(&FACTS, &sha256, &facts)?;
-            change.remove(&UNREAD, &sha256);
+            // Of a file that went meanwhile nothing is to be known.
+            if change.get(&UNREAD, &sha256)?.is_some() {
+                change.put(&FACTS, &sha256, &facts)?;
+                change.remove(&UNREAD, &sha256);
+            }
             Ok(())
         };
         self.store.write(write).await?;
