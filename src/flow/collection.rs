@@ -187,6 +187,22 @@ impl Collections {
         list::list(&self.store, publisher, query, (cursor, limit.max(1)))
     }
 
+    /// Tells whether an item has every one of these tags.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn has_tags(
+        &self,
+        id: &ItemId,
+        item: &Item,
+        tags: &[String],
+    ) -> Result<bool, CollectionError> {
+        let Some(file) = &item.file else {
+            return Ok(tags.is_empty());
+        };
+        list::has_all(&self.store, &id.publisher, (tags, file.sha256))
+    }
+
     /// Changes what is said of an item.
     ///
     /// # Errors

@@ -195,7 +195,8 @@ fn is_wanted(query: &Query, path: &ItemPath) -> bool {
     }
 }
 
-fn has_all(
+/// Tells whether a blob has all tags.
+pub(super) fn has_all(
     store: &Store,
     owner: &PublisherId,
     (tags, sha256): (&[String], Sha256),

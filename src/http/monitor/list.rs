@@ -19,14 +19,14 @@ use crate::flow::collection::{Order, OrderBy, Query as Wanted};
 use crate::model::{Item, ItemId, ItemPath, PublisherId};
 
 /// Keys a filter may have.
-const KEYS: [&str; 3] = ["path:", "item:", "tag:"];
+const KEYS: [&str; 4] = ["path:", "item:", "tag:", "engine:"];
 
 /// Which items are wanted.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ItemsQuery {
-    /// `path:<folder>`, `item:<id of a folder>`, `tag:<tags>`, or several, separated by spaces: all
-    /// must fit. Engines' names and ids are tags.
+    /// `path:<file or folder>`, `item:<id of one>`, `tag:<tags>`, `engine:<engines that detect>`,
+    /// or several, separated by spaces: all must fit. Engines' names and ids are tags, too.
     filter: Option<String>,
     /// `true` also lists what is in the folders below.
     recursive: Option<String>,
@@ -42,6 +42,7 @@ struct Filter {
     path: Option<String>,
     item: Option<String>,
     tags: Option<String>,
+    engines: Option<String>,
 }
 
 impl FromStr for Filter {
@@ -54,7 +55,8 @@ impl FromStr for Filter {
         while !rest.is_empty() {
             let Some(key) = KEYS.into_iter().find(|key| rest.starts_with(key)) else {
                 let word = rest.split_whitespace().next().unwrap_or_default();
-                let message = format!("filter: {word:?} is none of path:…, item:…, tag:…");
+                let message =
+                    format!("filter: {word:?} is none of path:…, item:…, tag:…, engine:…");
                 return Err(ApiError::invalid_argument(message));
             };
             let value = &rest[key.len()..];
@@ -66,7 +68,8 @@ impl FromStr for Filter {
             let place = match key {
                 "path:" => &mut filter.path,
                 "item:" => &mut filter.item,
-                _ => &mut filter.tags,
+                "tag:" => &mut filter.tags,
+                _ => &mut filter.engines,
             };
             // The last value may end with a space that is a part of the path.
             if place.replace(value.to_owned()).is_some() {
@@ -125,7 +128,10 @@ fn page(
         };
         let item = collections.get(&id).map_err(|e| refused(e, publisher))?;
         if let Some(item) = item {
-            return Ok((vec![(id.path, item)], None));
+            let fits = collections.has_tags(&id, &item, &wanted.tags);
+            let fits = fits.map_err(|e| refused(e, publisher))?;
+            let rows = fits.then_some((id.path, item));
+            return Ok((rows.into_iter().collect(), None));
         }
     }
     let span = (paging.cursor.as_deref(), paging.limit);
@@ -176,10 +182,12 @@ fn wanted(
             return Err(ApiError::invalid_argument(message));
         }
     };
+    let words = [&filter.tags, &filter.engines].into_iter().flatten();
+    let words = words.map(String::as_str).collect::<Vec<_>>().join(" ");
     Ok(Wanted {
         folder: place.map(|path| path.as_folder()),
         recursive,
-        tags: tags(app, filter.tags.as_deref().unwrap_or_default()),
+        tags: tags(app, &words),
         order: query
             .order
             .as_deref()
@@ -268,27 +276,32 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, [path, item, tags]: [&str; 3]) {
+    fn check(text: &str, [path, item, tags, engines]: [&str; 4]) {
         let given = |value: &str| (!value.is_empty()).then(|| value.to_owned());
         let expected = Filter {
             path: given(path),
             item: given(item),
             tags: given(tags),
+            engines: given(engines),
         };
         assert_eq!(text.parse::<Filter>().unwrap(), expected, "{text}");
     }
 
     #[test]
     fn values_go_on_until_the_next_key() {
-        check("", ["", "", ""]);
-        check("path:/a b/", ["/a b/", "", ""]);
+        check("", [""; 4]);
+        check("path:/a b/", ["/a b/", "", "", ""]);
         check(
             "tag:detected new-detections",
-            ["", "", "detected new-detections"],
+            ["", "", "detected new-detections", ""],
         );
-        check("path:/a b/ tag:clamav yara", ["/a b/", "", "clamav yara"]);
-        check("tag:clamav path:/x: y/z/", ["/x: y/z/", "", "clamav"]);
-        check("item:abc= path:/a/", ["/a/", "abc=", ""]);
+        check(
+            "path:/a b/ tag:clamav yara",
+            ["/a b/", "", "clamav yara", ""],
+        );
+        check("tag:clamav path:/x: y/z/", ["/x: y/z/", "", "clamav", ""]);
+        check("item:abc= path:/a/", ["/a/", "abc=", "", ""]);
+        check("engine:YARA tag:detected", ["", "", "detected", "YARA"]);
         for bad in ["x", "detected", "path:/a path:/b", "tags:a"] {
             assert!(bad.parse::<Filter>().is_err(), "{bad}");
         }

@@ -477,6 +477,7 @@ async fn filters_are_combined_and_what_is_none_is_refused() {
     let by_id = format!("filter=item:{}", escaped(&id("/z/")));
     assert_eq!(names(&by_id).await, ["/z/c"]);
     assert_eq!(names("filter=tag:detected+path:/x+y/").await, [""; 0]);
+    assert_eq!(names("filter=tag:detected+path:/x+y/a").await, [""; 0]);
     for bad in [
         "filter=colour:red",
         "filter=path:/../",
@@ -502,6 +503,50 @@ async fn filters_are_combined_and_what_is_none_is_refused() {
     ] {
         let get = lab.get(&format!("/monitor/items/{bad}"));
         refused(get, 400, "InvalidArgumentError").await;
+    }
+}
+
+#[tokio::test]
+async fn tags_and_engines_are_filtered_with_any_place() {
+    let lab = Lab::start().await;
+    lab.file("/x/clean", b"clean").await;
+    lab.appliance.settle().await;
+    lab.file("/x/by both", b"both").await;
+    lab.appliance.answer("clamav", malicious("Win.Test")).await;
+    lab.appliance.answer("yara", malicious("Rule")).await;
+    lab.file("/y/by one", b"one").await;
+    lab.appliance.answer("clamav", malicious("Win.Test")).await;
+    lab.appliance.answer("yara", Verdict::Undetected).await;
+    let names = async |filter: &str| {
+        let page = ok(lab.get("/monitor/items").query(&[("filter", filter)])).await;
+        let items = page["data"].as_array().unwrap().clone();
+        let path = |item: &Value| item["attributes"]["path"].as_str().unwrap().to_owned();
+        let mut names: Vec<_> = items.iter().map(path).collect();
+        names.sort();
+        names
+    };
+    let (both, one) = ("/x/by both", "/y/by one");
+    assert_eq!(names("tag:detected").await, [both, one]);
+    assert_eq!(names("tag:new-detections").await, [both, one]);
+    assert_eq!(names("engine:yara").await, [both]);
+    assert_eq!(names("engine:ClamAV YARA").await, [both]);
+    assert_eq!(names("engine:ClamAV tag:detected").await, [both, one]);
+    assert_eq!(names("tag:detected engine:ClamAV path:/y/").await, [one]);
+    assert_eq!(names("tag:yara path:/y/").await, [""; 0]);
+    assert_eq!(names("engine:nobody").await, [""; 0]);
+    for (file, engine, fits) in [
+        ("/x/by both", "yara", true),
+        ("/y/by one", "yara", false),
+        ("/y/by one", "clamav", true),
+        ("/x/clean", "clamav", false),
+    ] {
+        let expected = Vec::from_iter(fits.then_some(file));
+        assert_eq!(
+            names(&format!("path:{file} engine:{engine}")).await,
+            expected
+        );
+        let by_id = format!("engine:{engine} item:{}", id(file));
+        assert_eq!(names(&by_id).await, expected, "{by_id}");
     }
 }
 
