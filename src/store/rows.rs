@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     AnalysisId, ApiKey, Digests, EngineId, EngineVersions, ItemPath, KeyId, Priority, ProbeCheck,
-    PublisherId, Seat, Sha256, SignatureSetId, Timestamp, UpdateOutcome, UserId, Verdict,
+    PublisherId, Seat, Sha256, SharePolicy, SignatureSetId, Timestamp, UpdateOutcome, UserId,
+    Verdict,
 };
 
 /// What is known of a blob.
@@ -101,6 +102,9 @@ pub struct TreeActRow {
     pub done: Option<ItemPath>,
     /// Items that were moved, copied, deleted or brought back.
     pub count: u64,
+    /// What the folder says of itself now, so that vendors have no more of it than before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<SharePolicy>,
     /// What is done.
     #[serde(flatten)]
     pub what: TreeAct,

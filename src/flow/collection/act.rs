@@ -12,7 +12,7 @@ use super::hold::Load;
 use super::tree::{self, SPAN, STEP};
 use super::{Actor, CollectionError};
 use crate::flow::events::{self, Draft};
-use crate::model::{About, EventKind, InvalidPath, ItemId, ItemPath, PublisherId};
+use crate::model::{About, EventKind, InvalidPath, ItemId, ItemPath, PublisherId, SharePolicy};
 use crate::store::{Change, Read, StoreError, TREE_ACTS, TreeAct, TreeActRow, party_prefix};
 
 /// Acts of one publisher that may be under way at a time.
@@ -145,6 +145,7 @@ impl Act {
             ready: false,
             done: None,
             count: 0,
+            pinned: None,
             what,
         };
         let mut act = Self {
@@ -251,14 +252,15 @@ impl Act {
 
     /// Raises the event of an act that is done.
     fn tell(&self, change: &mut Change<'_>) -> Result<(), StoreError> {
-        let items = self.row.count;
+        let (items, pinned) = (self.row.count, self.row.pinned);
         let (kind, path, verb, details) = match &self.row.what {
             TreeAct::Move { from, to } => {
-                let details = json!({"from": from, "to": to, "items": items});
+                let details = json!({"from": from, "to": to, "items": items, "policy": pinned});
                 (EventKind::ItemMoved, Some(to), "moved here", details)
             }
             TreeAct::Copy { from, to } => {
-                let details = json!({"copied_from": from, "to": to, "items": items});
+                let details =
+                    json!({"copied_from": from, "to": to, "items": items, "policy": pinned});
                 (EventKind::ItemUploaded, Some(to), "copied here", details)
             }
             TreeAct::Delete { path } => {
@@ -281,13 +283,25 @@ impl Act {
             ..About::default()
         };
         let what = path.map_or_else(|| "trash".to_owned(), |path| format!("{path:?}"));
-        let text = format!("{what} of {} was {verb}, {items} items", self.publisher);
+        let kept = pinned.map(as_before).unwrap_or_default();
+        let text = format!(
+            "{what} of {} was {verb}, {items} items{kept}",
+            self.publisher
+        );
         let draft = Draft {
             details,
             ..Draft::about(self.row.at, kind, about, text)
         };
         events::raise(change, draft).map(drop)
     }
+}
+
+/// Says that what was moved or copied took its policy along.
+pub fn as_before(policy: SharePolicy) -> String {
+    format!(
+        "; vendors may have no more of it than before: {}",
+        policy.as_str()
+    )
 }
 
 /// Returns a number for an act, with room behind it for what it puts into the trash.

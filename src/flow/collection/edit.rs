@@ -172,35 +172,39 @@ fn passage(
     Ok((item, to))
 }
 
-/// Moves an item; an act is returned if that takes more than this change.
+/// Moves an item; an act is returned if that takes more than this change. Vendors may have no more
+/// of it there than before.
 pub fn relocate(
     change: &mut Change<'_>,
     id: &ItemId,
     to: ItemPath,
     actor: &Actor,
 ) -> Result<(ItemId, Option<Act>), CollectionError> {
-    let (item, to) = passage(change, id, to)?;
+    let (mut item, to) = passage(change, id, to)?;
     if item.file.is_none() {
         let (from, path) = (id.path.clone(), to.path.clone());
         let act = TreeAct::Move { from, to: path };
         let act = Act::begin(change, &id.publisher, act, actor)?;
         return Ok((to, Some(act)));
     }
+    let way = (&id.path, &to.path);
+    let pinned = tree::pin(change, &id.publisher, way, &mut item)?;
     place::make_above(change, &to, actor)?;
-    tree::move_one(change, &id.publisher, (&id.path, &to.path), &item)?;
-    let details = json!({"from": id.path, "to": to.path, "items": 1});
+    tree::move_one(change, &id.publisher, way, &item)?;
+    let details = json!({"from": id.path, "to": to.path, "items": 1, "policy": pinned});
     tell(change, (&to, &item), (EventKind::ItemMoved, details), actor)?;
     Ok((to, None))
 }
 
-/// Copies an item; an act is returned if that takes more than this change.
+/// Copies an item; an act is returned if that takes more than this change. Vendors may have no more
+/// of the copy than of it.
 pub fn copy(
     change: &mut Change<'_>,
     id: &ItemId,
     to: ItemPath,
     actor: &Actor,
 ) -> Result<(ItemId, Option<Act>), CollectionError> {
-    let (item, to) = passage(change, id, to)?;
+    let (mut item, to) = passage(change, id, to)?;
     let Some(file) = &item.file else {
         let (from, path) = (id.path.clone(), to.path.clone());
         let act = TreeAct::Copy { from, to: path };
@@ -213,9 +217,10 @@ pub fn copy(
     };
     let publisher = publisher(change, &id.publisher)?;
     hold::charge(change, &publisher, (load, actor.now))?;
+    let pinned = tree::pin(change, &id.publisher, (&id.path, &to.path), &mut item)?;
     place::make_above(change, &to, actor)?;
     let copy = tree::copy_one(change, &to, item, actor)?;
-    let details = json!({"copied_from": id.path, "to": to.path, "items": 1});
+    let details = json!({"copied_from": id.path, "to": to.path, "items": 1, "policy": pinned});
     tell(
         change,
         (&to, &copy),
@@ -288,8 +293,13 @@ fn tell(
         EventKind::ItemUploaded => "copied here",
         _ => "deleted",
     };
-    let what = what(&id.path);
-    let text = format!("{what}, {:?} of {}, was {verb}", id.path, id.publisher);
+    let (what, pinned) = (what(&id.path), details.get("policy"));
+    let pinned = pinned.and_then(|policy| serde_json::from_value(policy.clone()).ok());
+    let kept = pinned.map(act::as_before).unwrap_or_default();
+    let text = format!(
+        "{what}, {:?} of {}, was {verb}{kept}",
+        id.path, id.publisher
+    );
     let mut draft = Draft::about(actor.now, kind, about, text);
     draft.details = details;
     events::raise(change, draft).map(drop)

@@ -9,7 +9,7 @@ use super::hold::{self, Load};
 use super::place::{at, item, make_above, vacant};
 use super::{Actor, CollectionError};
 use crate::flow::policy::policy_at;
-use crate::model::{Item, ItemFile, ItemId, ItemPath, PublisherId, Trashed};
+use crate::model::{Item, ItemFile, ItemId, ItemPath, PublisherId, SharePolicy, Trashed};
 use crate::store::{
     Change, Depth, ITEMS, Read, RowKey, StoreError, TRASH, TreeAct, folder_prefix, party_prefix,
 };
@@ -62,14 +62,14 @@ pub fn prepare(
     match act.row.what.clone() {
         TreeAct::Move { from, to } => {
             survey.fits(&from, &to)?;
-            let top = act.expect(change, &from)?;
+            let top = pinned(change, act, (&from, &to))?;
             make_above(change, &act.id(&to), &actor)?;
             change.put(&ITEMS, &(act.publisher.clone(), to), &top)?;
             act.row.count += 1;
         }
         TreeAct::Copy { from, to } => {
             survey.fits(&from, &to)?;
-            let top = act.expect(change, &from)?;
+            let top = pinned(change, act, (&from, &to))?;
             let publisher = super::place::publisher(change, &act.publisher)?;
             hold::charge(change, &publisher, (survey.load, actor.now))?;
             make_above(change, &act.id(&to), &actor)?;
@@ -89,6 +89,37 @@ pub fn prepare(
     }
     act.row.ready = true;
     Ok(())
+}
+
+/// Reads the folder an act is about, with the policy that it takes along.
+fn pinned(
+    change: &Change<'_>,
+    act: &mut Act,
+    way: (&ItemPath, &ItemPath),
+) -> Result<Item, CollectionError> {
+    let mut top = act.expect(change, way.0)?;
+    act.row.pinned = pin(change, &act.publisher, way, &mut top)?;
+    Ok(top)
+}
+
+/// Has an item say of itself what holds for it now, if more is said where it goes: nobody consented
+/// to that. Returns what it says then. What is in a folder goes by what the folder says.
+pub fn pin(
+    read: &impl Read,
+    publisher: &PublisherId,
+    (from, to): (&ItemPath, &ItemPath),
+    item: &mut Item,
+) -> Result<Option<SharePolicy>, StoreError> {
+    if item.policy.is_some() {
+        return Ok(None);
+    }
+    let now = policy_at(read, publisher, from)?.policy;
+    let above = to.parent().unwrap_or_else(ItemPath::root);
+    if policy_at(read, publisher, &above)?.policy <= now {
+        return Ok(None);
+    }
+    item.policy = Some(now);
+    Ok(item.policy)
 }
 
 /// Does one step; tells whether it was the last.

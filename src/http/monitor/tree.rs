@@ -125,7 +125,25 @@ pub async fn patch(
     }
 }
 
+/// An item that was moved or copied.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Relocated {
+    data: Object<ItemAttributes>,
+    meta: RelocatedMeta,
+}
+
+/// What became of what vendors may have of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RelocatedMeta {
+    /// More is allowed there than was where it came from: it says this of itself now, as before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    kept_policy: Option<SharePolicy>,
+}
+
 /// Moves or copies an item to `{"data": {"attributes": {"to": "/path"}}}`, a folder with all in it.
+/// Vendors may have no more of it there than before: if the folders there allow more, it states
+/// what held for it.
 #[utoipa::path(
     post, path = "/api/v3/acquit/items/{id}/{part}", tag = "monitor",
     params(
@@ -134,7 +152,7 @@ pub async fn patch(
     ),
     request_body(content = String, content_type = "application/json"),
     responses(
-        (status = 200, body = Answer<Object<ItemAttributes>>, description = "Where it is now"),
+        (status = 200, body = Relocated, description = "Where it is now"),
         (status = 404, body = ErrorBody),
         (status = 409, body = ErrorBody, description = "Something is in the way"),
     )
@@ -145,9 +163,9 @@ pub async fn post(
     Path(rest): Path<String>,
     base: Base,
     body: Bytes,
-) -> Result<Json<Answer<Object<ItemAttributes>>>, ApiError> {
+) -> Result<Json<Relocated>, ApiError> {
     let (id, part) = split(&rest, &PARTS)?;
-    find(&app, &caller, &id)?;
+    let before = find(&app, &caller, &id)?;
     let to = target(&id.path, &attributes(&body, &id)?)?;
     let (collections, who) = (&app.api.collections, actor(&caller));
     let done = match part {
@@ -156,13 +174,16 @@ pub async fn post(
         _ => return Err(ApiError::not_found("there is nothing to do at this URL")),
     };
     let item = done.map_err(|error| refusal::of(error, &id))?;
+    let kept_policy = item.policy.filter(|_| before.policy.is_none());
     let publisher = id.publisher;
     let id = ItemId {
         publisher,
         path: to,
     };
-    let data = object(&app, (&id, item), &base)?;
-    Ok(Json(Answer { data }))
+    Ok(Json(Relocated {
+        data: object(&app, (&id, item), &base)?,
+        meta: RelocatedMeta { kept_policy },
+    }))
 }
 
 /// Returns where something is to go: a file that goes to a folder keeps its name.

@@ -126,3 +126,49 @@ async fn policy_of_the_collection_outlives_a_change_of_something_else_of_its_pub
         assert_eq!(both, (&json!("never"), &emails), "round {round}");
     }
 }
+
+#[tokio::test]
+async fn moving_and_copying_never_show_vendors_more() {
+    let lab = Lab::start().await;
+    for path in ["/private/a", "/private/b", "/private/d/c", "/open/x"] {
+        lab.file(path, path.as_bytes()).await;
+    }
+    let policy = |path: &str| format!("/acquit/items/{}/policy", id(path));
+    for (folder, said) in [("/private/", "never"), ("/open/", "file")] {
+        ok(lab.act(Method::PATCH, &policy(folder), &json!({ "policy": said }))).await;
+    }
+    let said = async |path: &str| {
+        let seen = ok(lab.get(&policy(path))).await["data"]["attributes"].clone();
+        let text = |name: &str| seen[name].as_str().unwrap_or("-").to_owned();
+        [text("policy"), text("stated")]
+    };
+    let act = async |from: &str, what: &str, to: &str| {
+        let url = format!("/acquit/items/{}/{what}", id(from));
+        ok(lab.act(Method::POST, &url, &json!({ "to": to }))).await["meta"].clone()
+    };
+    let kept = json!({ "kept_policy": "never" });
+    assert_eq!(act("/private/a", "move", "/open/a").await, kept);
+    assert_eq!(said("/open/a").await, ["never", "never"]);
+    assert_eq!(act("/private/b", "copy", "/open/new/b").await, kept);
+    assert_eq!(said("/open/new/b").await, ["never", "never"]);
+    assert_eq!(act("/private/d/", "copy", "/open/d/").await, kept);
+    assert_eq!(said("/open/d/").await, ["never", "never"]);
+    assert_eq!(said("/open/d/c").await, ["never", "-"]);
+    assert_eq!(act("/private/d/", "move", "/open/e/").await, kept);
+    assert_eq!(said("/open/e/c").await, ["never", "-"]);
+    // Where as much or less is allowed, what is said there holds.
+    assert_eq!(act("/open/x", "move", "/private/x").await, json!({}));
+    assert_eq!(said("/private/x").await, ["never", "-"]);
+    assert_eq!(act("/private/x", "move", "/private/y").await, json!({}));
+    assert_eq!(said("/private/y").await, ["never", "-"]);
+    // What is said of the item itself goes along, and is nothing new.
+    assert_eq!(act("/open/a", "move", "/open/z").await, json!({}));
+    assert_eq!(said("/open/z").await, ["never", "never"]);
+    let page = ok(lab.get("/acquit/events?limit=40")).await;
+    let told = page["data"].as_array().unwrap().iter();
+    let told = told.filter(|event| {
+        let text = event["attributes"]["text"].as_str().unwrap();
+        text.contains("no more of it than before: never")
+    });
+    assert_eq!(told.count(), 4);
+}
