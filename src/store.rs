@@ -28,8 +28,8 @@ pub use keys::{
 pub use ledger::{Ledger, LedgerError, LedgerFilter, Place};
 pub use queries::{Page, Read};
 pub use rows::{
-    BlobRow, ClockRow, HoldRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow,
-    TimelineRow, TreeAct, TreeActRow,
+    BlobRow, ClockRow, EventGlance, HoldRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow,
+    TicketRow, TimelineRow, TreeAct, TreeActRow,
 };
 pub use seen::{Answered, Pair, SeenRow, word};
 pub use tables::{

@@ -1,7 +1,7 @@
 //! What happened, written down in the change that made it happen.
 
 use crate::model::{About, EngineId, Event, EventKind, Timestamp};
-use crate::store::{Change, EVENTS, PUBLISHER_EVENTS, StoreError, UNROUTED};
+use crate::store::{Change, EVENTS, EventGlance, PUBLISHER_EVENTS, StoreError, UNROUTED};
 
 /// An event that has no number yet.
 #[derive(Clone, Debug)]
@@ -69,7 +69,8 @@ pub fn raise(change: &mut Change<'_>, draft: Draft) -> Result<Event, StoreError>
     }
     change.put(&EVENTS, &number, &event)?;
     if let Some(publisher) = &event.about.publisher {
-        change.put(&PUBLISHER_EVENTS, &(publisher.clone(), number), &())?;
+        let glance = Some(EventGlance::of(&event));
+        change.put(&PUBLISHER_EVENTS, &(publisher.clone(), number), &glance)?;
     }
     // Who is told of it is decided from here: a crash in between loses nothing.
     change.put(&UNROUTED, &number, &())?;

@@ -1,11 +1,12 @@
 //! The rows: what the tables hold besides the model's own values.
 
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
 
 use crate::model::{
-    AnalysisId, ApiKey, Digests, EngineId, EngineVersions, ItemPath, KeyId, Priority, ProbeCheck,
-    PublisherId, Seat, Sha256, SharePolicy, SignatureSetId, Timestamp, UpdateOutcome, UserId,
-    Verdict,
+    AnalysisId, ApiKey, Digests, EngineId, EngineVersions, Event, EventKind, ItemPath, KeyId,
+    Priority, ProbeCheck, PublisherId, Seat, Sha256, SharePolicy, SignatureSetId, Timestamp,
+    UpdateOutcome, UserId, Verdict,
 };
 
 /// What is known of a blob.
@@ -177,6 +178,37 @@ pub enum TicketRow {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<KeyId>,
     },
+}
+
+/// What can be told of a publisher's event without reading it: that it does not fit a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventGlance {
+    /// What kind of event.
+    pub kind: EventKind,
+    /// Mark of who did it; nothing if it was Acquit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<u32>,
+    /// Mark of where in the collection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<u32>,
+}
+
+impl EventGlance {
+    /// Glances at an event.
+    pub fn of(event: &Event) -> Self {
+        let about = &event.about;
+        Self {
+            kind: event.kind,
+            actor: about.actor.as_deref().map(Self::mark),
+            path: about.path.as_ref().map(|path| Self::mark(path.as_str())),
+        }
+    }
+
+    /// Returns the mark of a text: equal texts have equal ones, other texts seldom.
+    pub fn mark(text: &str) -> u32 {
+        let digest: [u8; 32] = sha2::Sha256::digest(text).into();
+        u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+    }
 }
 
 /// The signature set an engine scans with.

@@ -16,8 +16,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::rows::{
-    BlobRow, ClockRow, HoldRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow, TicketRow,
-    TimelineRow, TreeActRow,
+    BlobRow, ClockRow, EventGlance, HoldRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow,
+    TicketRow, TimelineRow, TreeActRow,
 };
 use super::{StoreError, failed, layout};
 use crate::model::{
@@ -200,8 +200,8 @@ pub const UNROUTED: Table<u64, ()> = Table::new(41);
 pub const DELIVERIES: Table<(u64, u64), Delivery> = Table::new(42);
 /// When deliveries are due: milliseconds, event, subscription.
 pub const OUTBOX: Table<(u64, u64, u64), ()> = Table::new(43);
-/// Events that concern a publisher, oldest first.
-pub const PUBLISHER_EVENTS: Table<(PublisherId, u64), ()> = Table::new(44);
+/// Events that concern a publisher, oldest first; nothing is told of those of an older version.
+pub const PUBLISHER_EVENTS: Table<(PublisherId, u64), Option<EventGlance>> = Table::new(44);
 /// Daily figures: `p:<publisher>` or `e:<engine>`, and the day as `YYYY-MM-DD`. Present ones:
 /// `n:tags:<publisher>` or `n:incidents:<engine>`, and the tag or the state that is counted.
 pub const STATISTICS: Table<(String, String), serde_json::Value> = Table::new(45);

@@ -7,8 +7,9 @@
 use chrono::{NaiveDate, NaiveDateTime};
 
 use super::super::error::ApiError;
-use super::events::MonitorEvent;
-use crate::model::Timestamp;
+use super::events::{MonitorEvent, words};
+use crate::model::{ItemId, Timestamp};
+use crate::store::EventGlance;
 
 /// Keys a filter may have.
 const KEYS: [&str; 7] = [
@@ -20,6 +21,8 @@ const KEYS: [&str; 7] = [
     "source",
     "timestamp",
 ];
+/// Who did what nobody else did.
+pub const ACQUIT: &str = "acquit";
 /// Seconds of a day.
 const DAY: u64 = 86_400;
 
@@ -29,6 +32,10 @@ pub struct Filter {
     text: String,
     words: Vec<(&'static str, String)>,
     levels: Vec<(u64, Operator)>,
+    /// Marks of those who did it; nothing for Acquit.
+    actors: Vec<Option<u32>>,
+    /// Marks of where; nothing for what is no item's id.
+    paths: Vec<Option<u32>>,
     /// From and until when, the end not included.
     times: Vec<(u64, u64)>,
 }
@@ -82,9 +89,52 @@ impl Filter {
                 self.levels.push((level, operator));
             }
             "timestamp" => self.times.push(span(value)?),
-            key => self.words.push((key, value.to_owned())),
+            key => self.add_word(key, value),
         }
         Ok(())
+    }
+
+    fn add_word(&mut self, key: &'static str, value: &str) {
+        match key {
+            "creator_id" => {
+                let actor = Some(value).filter(|actor| *actor != ACQUIT);
+                self.actors.push(actor.map(EventGlance::mark));
+            }
+            "monitor_key" => {
+                let path = value.parse::<ItemId>().ok().map(|id| id.path);
+                self.paths
+                    .push(path.map(|path| EventGlance::mark(path.as_str())));
+            }
+            _ => {}
+        }
+        self.words.push((key, value.to_owned()));
+    }
+
+    /// Tells whether an event may fit, by what is told of it without reading it.
+    pub fn may_fit(&self, glance: &EventGlance) -> bool {
+        let Some((action, source, level)) = words(glance.kind) else {
+            return false;
+        };
+        let says = |key: &str, said: &str| {
+            let mut wanted = self.words.iter().filter(|(of, _)| *of == key);
+            wanted.all(|(_, value)| said.eq_ignore_ascii_case(value))
+        };
+        says("action", action)
+            && says("source", source)
+            && self.has_level(u64::from(level))
+            && self.actors.iter().all(|actor| *actor == glance.actor)
+            && self
+                .paths
+                .iter()
+                .all(|path| path.is_some() && *path == glance.path)
+    }
+
+    fn has_level(&self, level: u64) -> bool {
+        self.levels.iter().all(|(wanted, operator)| match operator {
+            Operator::Least => level >= *wanted,
+            Operator::Most => level <= *wanted,
+            Operator::Equal => level == *wanted,
+        })
     }
 
     /// Tells whether an event fits.
@@ -99,11 +149,7 @@ impl Filter {
             _ => fields.monitor_key.as_deref() == Some(value),
         };
         self.words.iter().all(fits)
-            && self.levels.iter().all(|(wanted, operator)| match operator {
-                Operator::Least => level >= *wanted,
-                Operator::Most => level <= *wanted,
-                Operator::Equal => level == *wanted,
-            })
+            && self.has_level(level)
             && self
                 .times
                 .iter()

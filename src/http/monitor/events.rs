@@ -15,15 +15,13 @@ use super::super::App;
 use super::super::auth::Caller;
 use super::super::envelope::{Base, Collection, PageQuery, Paging, invalid_cursor};
 use super::super::error::ApiError;
-use super::event_filter::Filter;
+use super::event_filter::{ACQUIT, Filter};
 use super::submit::OwnerQuery;
-use crate::model::{Event, EventKind, ItemId, PublisherId};
+use crate::model::{Event, EventKind, ItemId, PublisherId, Timestamp};
 use crate::store::{EVENTS, PUBLISHER_EVENTS, RowKey, party_prefix};
 
-/// Most events looked at for one page: a filter that fits nothing must not read everything.
-const LOOK: usize = 50_000;
-/// Events read at a time.
-const STEP: usize = 100;
+/// Events looked at in one go; only those that may fit are read.
+const STEP: usize = 200;
 
 /// An event of VirusTotal's Monitor.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -149,7 +147,8 @@ pub async fn list(
 
 type Found = (Vec<MonitorEvent>, Option<Vec<u8>>);
 
-/// Reads a page of events that fit. There is a next page only if something on it fits.
+/// Reads a page of events that fit. A page that is empty is the last: for clients an empty one is,
+/// so all events are looked at if it takes that.
 fn find(
     app: &App,
     (publisher, filter): (&PublisherId, &Filter),
@@ -164,18 +163,21 @@ fn find(
         .before()
         .map(|at| (publisher.clone(), at.millis() * 1000).to_bytes());
     let mut before = paging.cursor.clone().or(start);
-    let (mut found, mut last, mut looked) = (Vec::new(), None, 0);
+    let (mut found, mut last) = (Vec::new(), None);
     loop {
         let span = (prefix.as_slice(), before.as_deref());
         let page = app.api.store.list_back(&PUBLISHER_EVENTS, span, STEP)?;
-        looked += page.rows.len();
-        for (key, ()) in page.rows {
+        for (key, glance) in page.rows {
+            // Its number is the moment or a little later.
+            if filter.is_past(Timestamp::from_millis(key.1 / 1000)) {
+                return Ok((found, None));
+            }
+            if glance.is_some_and(|glance| !filter.may_fit(&glance)) {
+                continue;
+            }
             let Some(event) = app.api.store.get(&EVENTS, &key.1)? else {
                 continue;
             };
-            if filter.is_past(event.at) {
-                return Ok((found, None));
-            }
             let Some(event) = monitor_event(event, publisher).filter(|e| filter.fits(e)) else {
                 continue;
             };
@@ -189,21 +191,14 @@ fn find(
         if before.is_none() {
             return Ok((found, None));
         }
-        if looked >= LOOK {
-            return match found.is_empty() {
-                // The next page may be empty: the client learns it then, in words.
-                false => Ok((found, last)),
-                true => Err(ApiError::invalid_argument(format!(
-                    "none of the last {looked} events fits the filter; narrow it by timestamp: to \
-                     look further back"
-                ))),
-            };
-        }
     }
 }
 
 fn monitor_event(event: Event, publisher: &PublisherId) -> Option<MonitorEvent> {
-    let (action, source, level) = action(&event)?;
+    if event.kind == EventKind::DetectionsChanged && !is_solved(&event) {
+        return None;
+    }
+    let (action, source, level) = words(event.kind)?;
     let about = &event.about;
     let id = about.path.clone().map(|path| ItemId {
         publisher: publisher.clone(),
@@ -213,7 +208,7 @@ fn monitor_event(event: Event, publisher: &PublisherId) -> Option<MonitorEvent> 
         action,
         source,
         level: level.to_string(),
-        creator_id: about.actor.clone().unwrap_or_else(|| "acquit".to_owned()),
+        creator_id: about.actor.clone().unwrap_or_else(|| ACQUIT.to_owned()),
         owner_id: publisher.to_string(),
         monitor_key: id.map(|id| id.to_string()),
         subject: about.sha256.map(|sha256| sha256.to_string()),
@@ -232,8 +227,8 @@ fn monitor_event(event: Event, publisher: &PublisherId) -> Option<MonitorEvent> 
 
 /// Returns VirusTotal's action, source and level; nothing for events it has no word for, which
 /// `/acquit/events` shows.
-fn action(event: &Event) -> Option<(&'static str, &'static str, u8)> {
-    match event.kind {
+pub fn words(kind: EventKind) -> Option<(&'static str, &'static str, u8)> {
+    match kind {
         EventKind::ItemUploaded | EventKind::ItemMoved | EventKind::ItemRestored => {
             Some(("UPLOAD", "FILE", 0))
         }
@@ -244,7 +239,7 @@ fn action(event: &Event) -> Option<(&'static str, &'static str, u8)> {
         }
         EventKind::IncidentResolved => Some(("RESOLVED", "ANALYSIS", 1)),
         // Detections are told one by one; only the last one's end is a word of its own.
-        EventKind::DetectionsChanged => is_solved(event).then_some(("CLEAN", "ANALYSIS", 0)),
+        EventKind::DetectionsChanged => Some(("CLEAN", "ANALYSIS", 0)),
         EventKind::VendorCommented => Some(("COMMENT", "ANALYSIS", 2)),
         EventKind::UpdateFailed
         | EventKind::UpdateUnchanged
@@ -323,7 +318,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::{About, Timestamp};
+    use crate::model::About;
 
     #[track_caller]
     fn check(kind: EventKind, details: Value, (action, said): (&str, &[&str])) {

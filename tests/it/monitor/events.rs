@@ -1,9 +1,11 @@
 //! Events in VirusTotal's words.
 
+use acquit::model::{EventKind, PublisherId};
+use acquit::store::{Change, EventGlance, PUBLISHER_EVENTS};
 use serde_json::json;
 
 use super::{Lab, id, item, ok};
-use crate::http::appliance::refused;
+use crate::http::appliance::{malicious, refused};
 
 #[tokio::test]
 async fn events_are_dictionaries_and_objects_and_filters_are_read_raw() {
@@ -75,4 +77,54 @@ async fn events_are_paged_by_cursor_and_job() {
             format!("/monitor/events?limit=2&filter=action:UPLOAD&cursor={cursor}&job_id={job}");
     }
     assert_eq!(seen, 5);
+}
+
+#[tokio::test]
+async fn what_a_filter_wants_is_found_behind_any_number_of_others() {
+    let lab = Lab::start().await;
+    lab.file("/a.bin", b"abc").await;
+    lab.file("/b.bin", b"def").await;
+    lab.appliance.answer("clamav", malicious("Win.Test")).await;
+    lab.appliance.settle().await;
+    let others = |change: &mut Change<'_>| {
+        let acme: PublisherId = "acme".parse().unwrap();
+        for number in 0..60_000 {
+            let glance = EventGlance {
+                kind: EventKind::ItemUploaded,
+                actor: Some(EventGlance::mark("somebody")),
+                path: Some(EventGlance::mark("/else")),
+            };
+            let key = (acme.clone(), 4_000_000_000_000_000 + number);
+            change.put(&PUBLISHER_EVENTS, &key, &Some(glance))?;
+        }
+        Ok(())
+    };
+    lab.appliance.store.write(others).await.unwrap();
+    for (filter, count) in [
+        ("action:DETECTED", 2),
+        ("source:ANALYSIS", 2),
+        ("level:3+", 2),
+        ("action:UPLOAD level:0 creator_id:nobody", 0),
+        ("level:4+", 0),
+    ] {
+        let (mut seen, mut next) = (0, Some(format!("limit=1&filter={filter}")));
+        while let Some(query) = next {
+            let page = ok(lab.get(&format!("/monitor/events?{query}"))).await;
+            seen += page["data"].as_array().unwrap().len();
+            let cursor = page["meta"]["cursor"].as_str();
+            next = cursor.map(|cursor| format!("limit=1&filter={filter}&cursor={cursor}"));
+        }
+        assert_eq!(seen, count, "{filter}");
+    }
+    let key = id("/a.bin");
+    let page = ok(lab.get(&format!("/monitor/events?filter=monitor_key:{key}"))).await;
+    let events = page["data"].as_array().unwrap();
+    assert!(events.len() >= 2, "{page}");
+    assert!(events.iter().all(|event| event["monitor_key"] == *key));
+    let detected = events.iter().find(|event| event["action"] == "DETECTED");
+    let said = json!([
+        {"v": "clamav:current:malicious"},
+        {"v": "clamav:current:signature:Win.Test"},
+    ]);
+    assert_eq!(detected.unwrap()["details"], said);
 }
