@@ -1,14 +1,16 @@
 //! Signature sets: which there are, what the canary saw of them, and the orders about them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
+use super::auth::Caller;
 use super::engines::{Versions, known, parse_body};
 use super::envelope::{Answer, Base, Collection, Links, Object, PageQuery, Paging};
 use super::error::{ApiError, ErrorBody};
@@ -166,7 +168,9 @@ pub struct Canary {
 pub struct CanaryFile {
     /// The file, as the operator knows it.
     file: String,
-    sha256: String,
+    /// Absent for a reference that is not there for the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
     /// `detection` or `silence`.
     expected: String,
     #[serde(flatten)]
@@ -204,12 +208,15 @@ impl From<Verdict> for Word {
 pub async fn list(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
     paging: Paging,
     base: Base,
 ) -> Result<Json<Collection<Object<SetAttributes>>>, ApiError> {
     let engine = known(&app, &id)?;
     let (sets, next) = paging.cut(by_age(&app.api.store, &engine)?);
-    let data = sets.into_iter().map(|set| set_object(set, &base)).collect();
+    let data = sets.into_iter();
+    let data = data.map(|set| shown(&app, &caller, set, &base));
+    let data = data.collect::<Result<_, _>>()?;
     let url = base.url(&format!("/acquit/engines/{engine}/signature_sets"));
     Ok(Json(Collection::new(data, (url, &paging), next)))
 }
@@ -226,13 +233,14 @@ pub async fn list(
 pub async fn show(
     State(app): State<Arc<App>>,
     Path((id, set)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
     base: Base,
 ) -> Result<Json<Answer<Object<SetAttributes>>>, ApiError> {
     let engine = known(&app, &id)?;
     let key = (engine, SignatureSetId(set));
     let none = || ApiError::not_found(format!("{} has no signature set {:?}", key.0, key.1.0));
     let set = app.api.store.get(&SETS, &key)?.ok_or_else(none)?;
-    let data = set_object(set, &base);
+    let data = shown(&app, &caller, set, &base)?;
     Ok(Json(Answer { data }))
 }
 
@@ -352,6 +360,37 @@ pub async fn release(
     Ok(Json(Answer { data }))
 }
 
+/// Returns a set as an object, without the names of references that are not there for the caller.
+fn shown(
+    app: &App,
+    caller: &Caller,
+    set: SignatureSet,
+    base: &Base,
+) -> Result<Object<SetAttributes>, ApiError> {
+    let reports = set.canary.iter();
+    let files = reports.flat_map(|report| report.evidence.iter().chain(&report.passed_over));
+    let mut hidden = BTreeSet::new();
+    for evidence in files.filter(|evidence| evidence.is_reference()) {
+        if !caller.sees_blob(&app.api.store, &evidence.sha256)? {
+            hidden.insert(evidence.sha256.to_string());
+        }
+    }
+    let mut object = set_object(set, base);
+    if let Some(canary) = &mut object.attributes.canary {
+        for file in canary.evidence.iter_mut().chain(&mut canary.passed_over) {
+            if file
+                .sha256
+                .as_ref()
+                .is_some_and(|sha256| hidden.contains(sha256))
+            {
+                file.file = "a reference".to_owned();
+                file.sha256 = None;
+            }
+        }
+    }
+    Ok(object)
+}
+
 fn set_object(set: SignatureSet, base: &Base) -> Object<SetAttributes> {
     let id = set.id.0.clone();
     let path = format!("/acquit/engines/{}/signature_sets/{id}", set.engine);
@@ -409,7 +448,7 @@ fn canary(report: CanaryReport) -> Canary {
 fn canary_file(evidence: Evidence) -> CanaryFile {
     CanaryFile {
         file: evidence.file,
-        sha256: evidence.sha256.to_string(),
+        sha256: Some(evidence.sha256.to_string()),
         expected: evidence.expected.as_str(),
         seen: evidence.verdict.into(),
     }

@@ -154,6 +154,18 @@ pub struct Evidence {
     pub verdict: Verdict,
 }
 
+impl Evidence {
+    /// Returns by which name a reference is shown to the canary.
+    pub fn reference(sha256: &Sha256) -> String {
+        format!("reference {sha256}")
+    }
+
+    /// Tells whether it is about a reference, a file of somebody's that not everybody may know of.
+    pub fn is_reference(&self) -> bool {
+        self.file == Self::reference(&self.sha256)
+    }
+}
+
 /// What a candidate must say of a canary's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

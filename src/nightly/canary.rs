@@ -119,7 +119,7 @@ impl Canary {
             .store
             .list(&REFERENCES, (&[], None), REFERENCES_SHOWN)?;
         let blobs = self.store.blobs();
-        let named = |(sha256, _)| (format!("reference {sha256}"), blobs.path(&sha256));
+        let named = |(sha256, _)| (Evidence::reference(&sha256), blobs.path(&sha256));
         Ok(page.rows.into_iter().map(named).collect())
     }
 
@@ -246,15 +246,25 @@ pub fn judge(samples: &[Sample], verdicts: &[Verdict]) -> CanaryReport {
 }
 
 /// Says in one sentence what speaks against a candidate.
+///
+/// Everybody reads it, so references are counted: whose they are, and that they are here, is not
+/// for everybody.
 fn refusal(report: &CanaryReport) -> String {
-    let named: Vec<_> = report.evidence.iter().take(NAMED).map(describe).collect();
-    let more = report.evidence.len().saturating_sub(NAMED);
-    let more = if more == 0 {
-        String::new()
-    } else {
-        format!("; and {more} more")
-    };
-    format!("{}{more}", named.join("; "))
+    let (ours, theirs): (Vec<_>, Vec<_>) = report
+        .evidence
+        .iter()
+        .partition(|evidence| !evidence.is_reference());
+    let mut said: Vec<_> = ours.iter().take(NAMED).map(|one| describe(one)).collect();
+    match theirs.len() {
+        0 => {}
+        1 => said.push("it is wrong about 1 reference".to_owned()),
+        count => said.push(format!("it is wrong about {count} references")),
+    }
+    match ours.len().saturating_sub(NAMED) {
+        0 => {}
+        more => said.push(format!("and {more} more")),
+    }
+    said.join("; ")
 }
 
 fn describe(evidence: &Evidence) -> String {
@@ -359,6 +369,21 @@ mod tests {
             .collect();
         let report = judge(&samples, &vec![Verdict::Undetected; 5]);
         assert!(refusal(&report).ends_with("and 2 more"));
+    }
+
+    #[test]
+    fn references_are_counted_and_not_named() {
+        let reference = Evidence::reference(&Sha256::new([0; 32]));
+        let samples = [
+            sample(&reference, Expected::Silence),
+            sample("ours", Expected::Silence),
+            sample(&reference, Expected::Silence),
+        ];
+        let said = refusal(&judge(&samples, &[malicious(), malicious(), malicious()]));
+        assert_eq!(
+            said,
+            "it flags the known-good file ours as Eicar; it is wrong about 2 references"
+        );
     }
 
     #[test]

@@ -169,10 +169,14 @@ impl Sets {
     ) -> Result<(), StoreError> {
         let (sets, id) = (self.clone(), id.clone());
         let reject = move |change: &mut Change<'_>| {
+            // Whose references there are is not for everybody who reads events.
+            let seen = tried.report.evidence.iter();
+            let (theirs, ours): (Vec<_>, Vec<_>) = seen.partition(|one| one.is_reference());
             let evidence = json!({
                 "signature_set": id,
                 "reason": reason,
-                "evidence": tried.report.evidence,
+                "evidence": ours,
+                "references": theirs.len(),
             });
             let text = format!(
                 "The canary refused new signatures of {}: {reason}",

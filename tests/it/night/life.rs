@@ -149,7 +149,13 @@ async fn file_of_the_collection_can_be_a_reference() {
     stage.flow.store.write(mark).await.unwrap();
     stage.feed().bring(FINDS);
     let reason = stage.ends_as(UpdateOutcome::Rejected).await;
-    assert!(reason.contains(&sha256.to_string()), "{reason}");
+    // Everybody reads it: which file it is stands in the evidence, for those who see the file.
+    assert_eq!(reason, "it is wrong about 1 reference");
+    let sets = stage.sets().into_iter();
+    let seen = sets
+        .flat_map(|set| set.canary)
+        .flat_map(|report| report.evidence);
+    assert!(seen.into_iter().any(|evidence| evidence.sha256 == sha256));
     let unmark = move |change: &mut Change<'_>| {
         change.remove(&REFERENCES, &sha256);
         Ok(())
