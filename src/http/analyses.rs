@@ -29,6 +29,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Numbers below this are seconds: as milliseconds they would lie in 1973.
 const SECONDS_END: u64 = 100_000_000_000;
 
+/// How the first line of an output begins, if it says how the engine ended.
+const ENDS: [&str; 3] = ["exit", "signal:", "ended:"];
+
 /// What is known of an analysis.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AnalysisAttributes {
@@ -149,7 +152,8 @@ pub async fn item_descriptor(
     Ok(Json(Answer { data }))
 }
 
-/// Sends what an engine printed, as it printed it.
+/// Sends what an engine printed, as it printed it; who does not see all gets how it ended and the
+/// lines that name the file.
 #[utoipa::path(
     get, path = "/api/v3/acquit/analyses/{id}/raw/{engine}", tag = "analyses",
     params(
@@ -174,6 +178,10 @@ pub async fn raw(
     let read = tokio::task::spawn_blocking(move || read_raw(&store, &id, &wanted)).await;
     let read = read.map_err(|error| ApiError::internal(&error))??;
     let Printed { output, staged } = read.ok_or_else(none)?;
+    let output = match caller.sees_all() {
+        true => output,
+        false => own_lines(&output, staged.as_deref()),
+    };
     let name = format!("{id}-{engine}.txt");
     // The output may be that of a whole batch; this is the file's name in it.
     let staged = [("x-acquit-staged-name", staged.unwrap_or_default())];
@@ -188,6 +196,20 @@ pub async fn raw(
 struct Printed {
     output: Vec<u8>,
     staged: Option<String>,
+}
+
+/// Leaves of an output how the engine ended and the lines that name a file: what else is in it may
+/// be of other files of the batch, which may be anybody's.
+fn own_lines(output: &[u8], staged: Option<&str>) -> Vec<u8> {
+    let staged = staged.filter(|name| !name.is_empty());
+    let is_own = |(number, line): &(usize, &[u8])| {
+        let text = String::from_utf8_lossy(line);
+        let is_end = ENDS.iter().any(|end| text.starts_with(end));
+        (*number == 0 && is_end) || staged.is_some_and(|name| text.contains(name))
+    };
+    let lines = output.split_inclusive(|byte| *byte == b'\n');
+    let own = lines.enumerate().filter(is_own);
+    own.flat_map(|(_, line)| line.to_vec()).collect()
 }
 
 fn read_raw(
@@ -329,4 +351,30 @@ pub fn object(
         links,
         attributes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_lines;
+
+    #[track_caller]
+    fn check(output: &str, staged: Option<&str>, expected: &str) {
+        let own = own_lines(output.as_bytes(), staged);
+        assert_eq!(String::from_utf8(own).unwrap(), expected);
+    }
+
+    #[test]
+    fn output_of_a_batch_is_cut_down_to_the_file() {
+        let output =
+            "exit: 1\n--- stdout\n/scan/b/aa.exe: OK\n/scan/b/bb: Evil FOUND\n\n--- stderr\n";
+        check(output, Some("bb"), "exit: 1\n/scan/b/bb: Evil FOUND\n");
+        check(output, None, "exit: 1\n");
+        check(output, Some(""), "exit: 1\n");
+        check(
+            "1: /scan/b/aa: OK\n2: /scan/b/bb: OK",
+            Some("bb"),
+            "2: /scan/b/bb: OK",
+        );
+        check("{\"files\": [1, 2]}", Some("bb"), "");
+    }
 }
