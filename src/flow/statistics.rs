@@ -14,8 +14,8 @@ use crate::model::{
     Timestamp, UpdateOutcome, Usage,
 };
 use crate::store::{
-    HOLDERS, HoldRow, PUBLISHERS, Page, Read, RowKey, STANDINGS, STATISTICS, Store, StoreError,
-    TAGGED, UPDATES, USAGE, engine_prefix, tag_prefix,
+    Change, HOLDERS, HoldRow, META, PUBLISHERS, Page, Read, RowKey, STANDINGS, STATISTICS, Store,
+    StoreError, TAGGED, UPDATES, USAGE, engine_prefix, tag_prefix,
 };
 use crate::system::now;
 
@@ -31,29 +31,54 @@ const TOP: usize = 10;
 const INCIDENTS_LOOKED_AT: usize = 10_000;
 /// Updates of an engine that figures on fixes look at.
 const UPDATES_LOOKED_AT: usize = 1000;
+/// Days without figures that are caught up with, the last ones.
+const CAUGHT_UP: u64 = 31;
+/// Until it is tried again, if figures cannot be written.
+const TRY_AGAIN: Duration = Duration::from_secs(600);
+/// Where the last day that has figures is noted, counted from 1970.
+const CLOSED: &str = "statistics";
 /// Milliseconds of a day.
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
-/// Writes every day's figures after it is over, until told to end. A day on which this did not run
-/// has none.
+/// Writes every day's figures after it is over, until told to end.
 pub async fn run(store: Store, shutdown: CancellationToken) {
     loop {
-        let midnight = (now().millis() / DAY + 1) * DAY;
-        let rest = midnight.saturating_sub(now().millis());
+        let now = now();
+        let pause = match close_due(&store, now).await {
+            Ok(()) => Duration::from_millis(DAY - now.millis() % DAY),
+            Err(error) => {
+                error!(%error, "Cannot write the day's figures");
+                TRY_AGAIN
+            }
+        };
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(rest)) => {}
-            () = shutdown.cancelled() => return,
-        }
-        let day = Timestamp::from_millis(midnight - DAY);
-        if let Err(error) = close(&store, day).await {
-            error!(%error, "Cannot write the day's figures");
-        }
-        // A clock that is a little early must not close the same day twice.
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            () = tokio::time::sleep(pause) => {}
             () = shutdown.cancelled() => return,
         }
     }
+}
+
+/// Writes the figures of the days that are over and have none yet. While the daemon was down nothing
+/// changed, so what is true now was true at the end of each of these days.
+///
+/// # Errors
+/// If the store fails; the days that were written stay.
+pub async fn close_due(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    let today = now.millis() / DAY;
+    let Some(last) = store.get(&META, &CLOSED.to_owned())? else {
+        // Of what was before the first start there is nothing to say.
+        let begin = move |change: &mut Change<'_>| note_closed(change, today.saturating_sub(1));
+        return store.write(begin).await;
+    };
+    for day in (last + 1).max(today.saturating_sub(CAUGHT_UP))..today {
+        close(store, Timestamp::from_millis(day * DAY)).await?;
+    }
+    Ok(())
+}
+
+fn note_closed(change: &mut Change<'_>, day: u64) -> Result<(), StoreError> {
+    let last = change.get(&META, &CLOSED.to_owned())?.unwrap_or(0);
+    change.put(&META, &CLOSED.to_owned(), &last.max(day))
 }
 
 /// Writes the figures of a day that is over, and takes tags of changes away that are older.
@@ -82,7 +107,8 @@ pub async fn close(store: &Store, day: Timestamp) -> Result<(), StoreError> {
     }
     let write = store.write(move |change| {
         let mut rows = rows.iter();
-        rows.try_for_each(|(key, row)| change.put(&STATISTICS, key, row))
+        rows.try_for_each(|(key, row)| change.put(&STATISTICS, key, row))?;
+        note_closed(change, day.millis() / DAY)
     });
     write.await
 }
@@ -115,8 +141,7 @@ async fn fade(store: &Store, publisher: &PublisherId, now: Timestamp) -> Result<
         loop {
             let page = store.list(&TAGGED, (&prefix, from.as_deref()), STEP)?;
             let blobs: Vec<_> = page.rows.into_iter().map(|((_, _, it), ())| it).collect();
-            let fade =
-                move |change: &mut crate::store::Change<'_>| standing::fade(change, &blobs, now);
+            let fade = move |change: &mut Change<'_>| standing::fade(change, &blobs, now);
             store.write(fade).await?;
             from = page.next;
             if from.is_none() {

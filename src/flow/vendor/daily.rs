@@ -71,33 +71,47 @@ pub async fn run(store: Store, config: Arc<Config>, shutdown: CancellationToken)
 /// Makes the bundles and figures of the day that are not there yet, and removes old bundles.
 ///
 /// # Errors
-/// If the store or the disk fails; what was made stays.
+/// If the store or the disk fails, for any of the engines; the others' are made.
 pub async fn make_due(store: &Store, data_dir: &Path, now: Timestamp) -> Result<(), DailyError> {
     if now.millis() % DAY_MILLIS < HOUR * 3600 * 1000 {
         return Ok(());
     }
     let vendors = store.list(&VENDORS, (&[], None), VENDORS_LOOKED_AT)?.rows;
     let engines = vendors.into_iter().flat_map(|(_, vendor)| vendor.engines);
+    let mut failed = None;
     for engine in engines.collect::<BTreeSet<EngineId>>() {
         let path = path_of(data_dir, &engine, &day(now));
         if path.exists() {
             continue;
         }
-        let (reading, asked) = (store.clone(), engine.clone());
-        let made = tokio::task::spawn_blocking(move || collect(&reading, &asked, now));
-        let Made { lines, figures } = made.await.map_err(io::Error::other)??;
-        let key = (format!("v:{engine}"), day(now));
-        let write = store.write(move |change| change.put(&STATISTICS, &key, &figures));
-        write.await?;
-        let count = lines.len();
-        // The file comes last: as long as it is not there, all of this is done again.
-        let kept = tokio::task::spawn_blocking(move || {
-            keep(&path, &lines)?;
-            sweep(&path, now)
-        });
-        kept.await.map_err(io::Error::other)??;
-        info!(engine.name = %engine, "Made the bundle of {count} detections");
+        if let Err(error) = make(store, (&engine, path), now).await {
+            warn!(engine.name = %engine, %error, "Cannot make the bundle of {engine}");
+            failed = Some(error);
+        }
     }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Makes the bundle and the figures of one engine.
+async fn make(
+    store: &Store,
+    (engine, path): (&EngineId, PathBuf),
+    now: Timestamp,
+) -> Result<(), DailyError> {
+    let (reading, asked) = (store.clone(), engine.clone());
+    let made = tokio::task::spawn_blocking(move || collect(&reading, &asked, now));
+    let Made { lines, figures } = made.await.map_err(io::Error::other)??;
+    let key = (format!("v:{engine}"), day(now));
+    let write = store.write(move |change| change.put(&STATISTICS, &key, &figures));
+    write.await?;
+    let count = lines.len();
+    // The file comes last: as long as it is not there, all of this is done again.
+    let kept = tokio::task::spawn_blocking(move || {
+        keep(&path, &lines)?;
+        sweep(&path, now)
+    });
+    kept.await.map_err(io::Error::other)??;
+    info!(engine.name = %engine, "Made the bundle of {count} detections");
     Ok(())
 }
 
