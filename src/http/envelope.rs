@@ -139,6 +139,23 @@ pub struct PageQuery {
     cursor: Option<String>,
 }
 
+impl PageQuery {
+    /// Reads it where a day, `YYYY-MM-DD`, may stand for the cursor; `key` makes one of it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn by_day(mut self, key: impl FnOnce(String) -> Vec<u8>) -> Result<Paging, ApiError> {
+        let is_day =
+            |text: &mut String| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok();
+        let day = self.cursor.take_if(is_day);
+        let paging = Paging::try_from(self)?;
+        Ok(Paging {
+            cursor: day.map(key).or(paging.cursor),
+            ..paging
+        })
+    }
+}
+
 /// Which page is asked for.
 #[derive(Debug)]
 pub struct Paging {
@@ -146,6 +163,15 @@ pub struct Paging {
     pub limit: usize,
     /// Key it starts at.
     pub cursor: Option<Vec<u8>>,
+}
+
+impl Default for Paging {
+    fn default() -> Self {
+        Self {
+            limit: usize::try_from(DEFAULT_LIMIT).unwrap_or(1),
+            cursor: None,
+        }
+    }
 }
 
 impl TryFrom<PageQuery> for Paging {

@@ -228,7 +228,7 @@ fn own_engine(app: &App, vendor: &Vendor, name: &str) -> Result<EngineId, ApiErr
 }
 
 /// Returns the display name of an engine.
-fn display_name(app: &App, engine: &EngineId) -> String {
+pub fn display_name(app: &App, engine: &EngineId) -> String {
     let table = app.api.engines.borrow();
     let status = table.get(engine);
     status.map_or_else(|| engine.to_string(), |status| status.name.clone())

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,6 +10,7 @@ use utoipa::ToSchema;
 use super::auth::Caller;
 use super::envelope::{Answer, Base, Collection, Links, Object, PageQuery, Paging};
 use super::error::{ApiError, ErrorBody};
+use super::people::Emptied;
 use super::{App, files, now};
 use crate::flow::doom;
 use crate::model::{Sha256, Timestamp};
@@ -103,20 +103,20 @@ pub async fn mark(
 #[utoipa::path(
     delete, path = "/api/v3/files/{id}/reference", tag = "signatures",
     params(("id" = String, Path, description = "SHA-256, SHA-1 or MD5")),
-    responses((status = 204), (status = 404, body = ErrorBody))
+    responses((status = 200, body = Answer<Emptied>), (status = 404, body = ErrorBody))
 )]
 pub async fn unmark(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Extension(caller): Extension<Caller>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Json<Answer<Emptied>>, ApiError> {
     let sha256 = files::find(&app, &caller, &id)?.digests.sha256;
     let unmark = move |change: &mut Change<'_>| {
         change.remove(&REFERENCES, &sha256);
         doom::note(change, sha256)
     };
     app.api.store.write(unmark).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(Answer { data: Emptied {} }))
 }
 
 fn object(sha256: Sha256, at: Timestamp, base: &Base) -> Object<ReferenceAttributes> {

@@ -14,11 +14,11 @@ use crate::flow::incident::find::Wanted;
 use crate::flow::statistics::{self, Fixes, percentile};
 use crate::http::App;
 use crate::http::auth::Caller;
-use crate::http::envelope::{Answer, Base, Links, Object, PageLinks, PageQuery, Paging};
+use crate::http::envelope::{Answer, Base, Links, Object, PageLinks, PageQuery};
 use crate::http::envelope::{Collection, invalid_cursor};
 use crate::http::error::{ApiError, ErrorBody};
 use crate::model::PublisherId;
-use crate::store::STATISTICS;
+use crate::store::{RowKey, STATISTICS};
 
 /// Signature sets that are shown for each engine.
 const SETS: usize = 5;
@@ -65,10 +65,11 @@ pub async fn list(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Query(query): Query<OwnerQuery>,
-    paging: Paging,
+    Query(page): Query<PageQuery>,
     base: Base,
 ) -> Result<Json<Days>, ApiError> {
     let publisher = caller.publisher(query.owner.as_deref())?;
+    let paging = page.by_day(|day| (format!("p:{publisher}"), day).to_bytes())?;
     let store = &app.api.store;
     let start = format!("p:{publisher}\0");
     let before = paging.cursor.as_deref();

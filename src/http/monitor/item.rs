@@ -46,11 +46,17 @@ pub async fn get(
     Extension(caller): Extension<Caller>,
     Path(rest): Path<String>,
     (base, headers): (Base, HeaderMap),
-    paging: Paging,
+    paging: Result<Paging, ApiError>,
 ) -> Result<Response, ApiError> {
     let (id, part) = split(&rest, &PARTS)?;
     let item = find(&app, &caller, &id)?;
     let related = (&id, &item);
+    // Only lists have pages; what is said of one of anything else means nothing.
+    let is_list = part.is_some_and(|part| part.ends_with("analyses") || part.ends_with("comments"));
+    let paging = match paging {
+        Err(error) if is_list => return Err(error),
+        paging => paging.unwrap_or_default(),
+    };
     match part.unwrap_or("") {
         "" => {
             let data = object(&app, (&id, item), &base)?;

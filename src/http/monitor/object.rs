@@ -9,6 +9,7 @@ use super::super::App;
 use super::super::envelope::{Base, Links, Object};
 use super::super::error::ApiError;
 use super::super::files::{LastAnalysis, last_analysis};
+use super::super::partner::display_name;
 use super::super::results::{Coverage, EngineAnswer};
 use crate::model::{EngineState, Item, ItemFile, ItemId, Standing};
 use crate::store::{BLOBS, STANDINGS};
@@ -105,7 +106,7 @@ pub fn object(
         creation_date: item.created_at.seconds(),
         last_modification_date: item.modified_at.seconds(),
         creator_id: item.creator,
-        tags: standing.map(|s| s.tags()).unwrap_or_default(),
+        tags: standing.map(|s| tags(app, &s)).unwrap_or_default(),
         details: item.details,
         content: content.transpose()?,
     };
@@ -115,6 +116,17 @@ pub fn object(
         links: link(id, base),
         attributes,
     })
+}
+
+/// Returns the tags of a standing, engines by the names they have in results.
+fn tags(app: &App, standing: &Standing) -> BTreeSet<String> {
+    let engine = |tag: &String| {
+        let mut detecting = standing.detections.keys();
+        detecting.find(|id| id.as_str() == tag)
+    };
+    let tags = standing.tags().into_iter();
+    tags.map(|tag| engine(&tag).map_or_else(|| tag.clone(), |id| display_name(app, id)))
+        .collect()
 }
 
 fn content_of(

@@ -12,6 +12,7 @@ use super::super::envelope::{
     Answer, Base, Collection, Descriptor, Links, Object, Paging, invalid_cursor,
 };
 use super::super::error::ApiError;
+use super::super::partner::display_name;
 use super::super::results::{Coverage, EngineAnswer, answers, named};
 use super::address::missing;
 use super::object::url;
@@ -50,7 +51,7 @@ pub struct CommentAttributes {
     date: u64,
     /// `confirmed` if the vendor stands by its detection.
     detection: Option<&'static str>,
-    /// Id of the vendor's engine.
+    /// The vendor's engine, by its display name.
     engine: String,
     sha256: String,
     /// Version or signatures the vendor says it is fixed in.
@@ -140,7 +141,9 @@ fn analysis_object(
     let detecting = given
         .iter()
         .filter(|(_, result)| matches!(result.verdict.category(), "malicious" | "suspicious"));
-    let mut tags: BTreeSet<_> = detecting.map(|(engine, _)| engine.to_string()).collect();
+    let mut tags: BTreeSet<_> = detecting
+        .map(|(engine, _)| display_name(app, engine))
+        .collect();
     let detections_count = stats.malicious + stats.suspicious;
     if detections_count > 0 {
         tags.insert("detected".to_owned());
@@ -190,14 +193,14 @@ pub fn comments(
         .store
         .list(&COMMENTS, (prefix, from), paging.limit)?;
     let data = page.rows.into_iter();
-    let data = data.map(|(key, comment)| shown(comment_object(&key, comment, base), form));
+    let data = data.map(|(key, comment)| shown(comment_object(app, (&key, comment), base), form));
     let data = data.collect::<Vec<_>>();
     Ok(Json(Collection::new(data, (url, paging), page.next)).into_response())
 }
 
 fn comment_object(
-    (sha256, engine): &(Sha256, EngineId),
-    comment: Comment,
+    app: &App,
+    ((sha256, engine), comment): (&(Sha256, EngineId), Comment),
     base: &Base,
 ) -> Object<CommentAttributes> {
     let id = format!("{sha256}-{engine}");
@@ -209,7 +212,7 @@ fn comment_object(
             comment: comment.text,
             date: comment.at.seconds(),
             detection: comment.confirmed.then_some("confirmed"),
-            engine: engine.to_string(),
+            engine: display_name(app, engine),
             sha256: sha256.to_string(),
             fixed_in: comment.fixed_in,
         },

@@ -395,7 +395,7 @@ async fn nothing_reads_as_clean_before_engines_have_answered() {
     assert_eq!(analysis["attributes"]["detections_count"], 1);
     assert_eq!(
         analysis["attributes"]["tags"],
-        json!(["clamav", "detected"])
+        json!(["ClamAV", "detected"])
     );
     no_forbidden_key(&seen);
     no_forbidden_key(&analyses);
