@@ -11,4 +11,4 @@ pub mod orders;
 mod references;
 mod sockets;
 mod uploads;
-mod wire;
+pub mod wire;

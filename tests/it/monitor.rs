@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
+mod answers;
 mod command;
 mod events;
 mod tree;
@@ -131,6 +132,11 @@ async fn seat(store: &Store, role: KeyRole, publisher: Option<&str>) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn real_vt_py_runs_the_whole_surface() {
     let lab = Lab::start().await;
+    for day in [1, 2, 3] {
+        let day = Timestamp::from_millis(day * 86_400_000);
+        let closed = acquit::flow::statistics::close(&lab.appliance.store, day);
+        closed.await.unwrap();
+    }
     let (url, key, rival) = (
         lab.appliance.url.clone(),
         lab.acme.clone(),
