@@ -2,15 +2,16 @@
 //!
 //! There is one for each blob, engine and publisher, for ever. It follows what its engine says of
 //! the file's content, in the change that learns of it: opened by a detection, resolved only when
-//! the same engine, by newer signatures or in another version, calls the file clean. A failure, a
-//! timeout, a file the engine cannot read, an engine that is gone and an answer by older signatures
-//! end nothing.
+//! the same engine, by newer signatures or in a greater version, calls the file clean. A failure, a
+//! timeout, a file the engine cannot read, an engine that is gone, an answer by older signatures
+//! and an image that was only built again end nothing.
 
 pub mod desk;
 pub mod family;
 pub mod find;
 mod newer;
 mod record;
+mod version;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};

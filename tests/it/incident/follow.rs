@@ -2,10 +2,10 @@
 
 use acquit::flow::incident::desk::{Done, Hand, Wish, act};
 use acquit::flow::incident::{Confirmed, confirmed, notified, watch};
-use acquit::model::{DetectionName, EventKind, IncidentState, KeptReason, Verdict};
+use acquit::model::{DetectionName, EngineVersions, EventKind, IncidentState, KeptReason, Verdict};
 use proptest::prelude::*;
 
-use super::scene::{BLOB, Says, Scene, engine, publisher};
+use super::scene::{BLOB, Says, Scene, engine, publisher, versions};
 
 fn detects(name: &str) -> Verdict {
     Verdict::Malicious {
@@ -93,6 +93,75 @@ async fn rollback_and_the_same_set_leave_an_entry_once() {
     assert_eq!(scene.thread().len(), 2, "{:?}", scene.thread());
     scene.says(0, Verdict::Undetected, 4).await;
     assert_eq!(states(&scene), [IncidentState::Resolved]);
+}
+
+/// Says what became of an incident that was detected by one thing and called clean by another.
+async fn after(detected: EngineVersions, clean: EngineVersions) -> IncidentState {
+    let mut scene = Scene::new(1).await;
+    scene.hold(1).await;
+    scene.says_by(0, detects("Bad.A"), detected).await;
+    scene.says_by(0, Verdict::Undetected, clean).await;
+    states(&scene).remove(0)
+}
+
+/// What an engine scans with: its version, its image, its set, the day of its signatures.
+fn by((engine, image): (&str, &str), set: Option<u64>, day: Option<&str>) -> EngineVersions {
+    EngineVersions {
+        engine: Some(engine.to_owned()),
+        image: image.to_owned(),
+        signature_set: set.and_then(|set| versions(set).signature_set),
+        signatures_date: day.map(str::to_owned),
+        ..EngineVersions::default()
+    }
+}
+
+#[tokio::test]
+async fn only_newer_signatures_or_a_greater_version_resolve() {
+    use IncidentState::{Open, Resolved};
+    let was = by(("1.9", "a"), Some(3), Some("20261101"));
+    for (clean, expected) in [
+        // Built again, with the same set, an older one, a newer one.
+        (by(("1.9", "b"), Some(3), Some("20261101")), Open),
+        (by(("1.9", "b"), Some(2), None), Open),
+        (by(("1.9", "b"), Some(4), None), Resolved),
+        // Of the day the engine tells and the moment the set came here the day counts.
+        (by(("1.9", "a"), Some(4), Some("20261031")), Open),
+        (by(("1.9", "a"), Some(2), Some("20261102")), Resolved),
+        (by(("1.9", "a"), Some(4), Some("20261101")), Resolved),
+        // A downgrade, an upgrade, and an upgrade that went back to older signatures.
+        (by(("1.8", "b"), Some(3), None), Open),
+        (by(("1.10", "b"), Some(3), None), Resolved),
+        (by(("1.10", "b"), Some(2), None), Open),
+        // A set nobody knows anything of.
+        (by(("1.9", "a"), Some(77), None), Open),
+    ] {
+        let state = after(was.clone(), clean.clone()).await;
+        assert_eq!(state, expected, "{clean:?}");
+    }
+}
+
+#[tokio::test]
+async fn engine_without_signatures_resolves_by_a_greater_version_and_not_by_a_build() {
+    use IncidentState::{Open, Resolved};
+    for (clean, expected) in [
+        (("2.10.1", "b"), Resolved),
+        (("2.9", "b"), Open),
+        (("2.8", "b"), Open),
+        (("unknown", "b"), Open),
+    ] {
+        let (was, is) = (by(("2.9", "a"), None, None), by(clean, None, None));
+        assert_eq!(after(was, is).await, expected, "{clean:?}");
+    }
+    let mut scene = Scene::new(1).await;
+    scene.hold(1).await;
+    for (verdict, image) in [(detects("Bad.A"), "a"), (Verdict::Undetected, "b")] {
+        scene
+            .says_by(0, verdict, by(("2.9", image), None, None))
+            .await;
+    }
+    let thread = scene.thread();
+    let last = thread.last().unwrap();
+    assert!(last.contains("another image of the same version"), "{last}");
 }
 
 #[tokio::test]
@@ -261,6 +330,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
                 verdict,
                 set,
                 late,
+                by: None,
             }
         })
     };
