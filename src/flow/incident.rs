@@ -26,7 +26,7 @@ use crate::store::{
 use newer::Newer;
 use record::{Act, Told};
 
-pub use desk::{Confirmed, confirmed, enter, fixed_in, notified};
+pub use desk::{Confirmed, confirmed, enter, notified};
 pub use record::with;
 
 /// Who writes into a thread what nobody else did.

@@ -1,11 +1,11 @@
 //! What people, vendors and notifications do with an incident.
 
 use super::record::{self, Act, Told};
-use super::{entry, of_blob};
+use super::{Seat, entry};
 use crate::model::{
-    EngineId, Entry, EntryKind, EventKind, Incident, IncidentState, KeptReason, Sha256, Timestamp,
+    EngineId, Entry, EntryKind, EventKind, Incident, IncidentState, KeptReason, Timestamp,
 };
-use crate::store::{Change, DEADLINES, HOLDERS, INCIDENTS, StoreError};
+use crate::store::{Change, DEADLINES, HOLDERS, INCIDENT_OF, INCIDENTS, StoreError};
 
 /// Who does something, and when.
 #[derive(Clone, Debug)]
@@ -215,57 +215,39 @@ pub fn enter(
     Ok(Some(incident))
 }
 
-/// Notes that the vendor stands by its detection, or does no more, in every incident of the blob
-/// and the engine.
+/// Notes that the vendor stands by its detection, or does no more, in one publisher's incident of
+/// the blob and the engine: only who lets the vendor know of the blob hears of its word.
 ///
 /// # Errors
 /// If the store fails.
 pub fn confirmed(
     change: &mut Change<'_>,
-    (sha256, engine): (&Sha256, &EngineId),
+    (seat, engine): (&Seat<'_>, &EngineId),
     confirmed: Confirmed,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    for mut incident in of_blob(change, sha256)? {
-        if incident.engine != *engine {
-            continue;
+    let key = (seat.sha256, engine.clone(), seat.publisher.clone());
+    let Some(id) = change.get(&INCIDENT_OF, &key)? else {
+        return Ok(());
+    };
+    let Some(mut incident) = change.get(&INCIDENTS, &id)? else {
+        return Ok(());
+    };
+    let kept = incident.kept == Some(KeptReason::Vendor);
+    match confirmed {
+        Confirmed::Yes if incident.state.is_live() => {
+            incident.kept = Some(KeptReason::Vendor);
+            let text = "kept: the vendor stands by the detection".to_owned();
+            let act = Act::of(IncidentState::Kept, now, text);
+            record::keep(change, &mut incident, act)
         }
-        let kept = incident.kept == Some(KeptReason::Vendor);
-        match confirmed {
-            Confirmed::Yes if incident.state.is_live() => {
-                incident.kept = Some(KeptReason::Vendor);
-                let text = "kept: the vendor stands by the detection".to_owned();
-                let act = Act::of(IncidentState::Kept, now, text);
-                record::keep(change, &mut incident, act)?;
-            }
-            Confirmed::No if kept && incident.state == IncidentState::Kept => {
-                let text = "opened again: the vendor stands by it no more".to_owned();
-                let act = Act::of(IncidentState::Open, now, text);
-                record::reopen(change, &mut incident, act)?;
-            }
-            Confirmed::Yes | Confirmed::No => {}
+        Confirmed::No if kept && incident.state == IncidentState::Kept => {
+            let text = "opened again: the vendor stands by it no more".to_owned();
+            let act = Act::of(IncidentState::Open, now, text);
+            record::reopen(change, &mut incident, act)
         }
+        Confirmed::Yes | Confirmed::No => Ok(()),
     }
-    Ok(())
-}
-
-/// Notes in which version or set the vendor says a detection is fixed, or that it says so no more,
-/// in every incident of the blob and the engine.
-///
-/// # Errors
-/// If the store fails.
-pub fn fixed_in(
-    change: &mut Change<'_>,
-    (sha256, engine): (&Sha256, &EngineId),
-    fixed_in: Option<&str>,
-) -> Result<(), StoreError> {
-    for mut incident in of_blob(change, sha256)? {
-        if incident.engine == *engine && incident.fixed_in.as_deref() != fixed_in {
-            incident.fixed_in = fixed_in.map(str::to_owned);
-            record::save(change, &incident)?;
-        }
-    }
-    Ok(())
 }
 
 /// Raises that an incident is overdue.

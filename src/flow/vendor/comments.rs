@@ -5,7 +5,7 @@
 
 use super::{Analyst, VendorError, act, clean, find, see};
 use crate::flow::events::{self, Draft};
-use crate::flow::incident::{self, Confirmed};
+use crate::flow::incident::{self, Confirmed, Seat};
 use crate::flow::policy::{Consent, Sight};
 use crate::model::{About, Comment, EngineId, Entry, EntryKind, EventKind, Sha256};
 use crate::store::{COMMENTS, Change, INCIDENT_OF, INCIDENTS, Store, StoreError};
@@ -162,7 +162,11 @@ fn write(
         } else {
             Confirmed::No
         };
-        incident::confirmed(change, (&detected.0, &detected.1), confirmed, analyst.now)?;
+        for Consent { publisher, .. } in &sight.consents {
+            let (sha256, engine) = (detected.0, &detected.1);
+            let seat = Seat { sha256, publisher };
+            incident::confirmed(change, (&seat, engine), confirmed, analyst.now)?;
+        }
     }
     Ok(())
 }

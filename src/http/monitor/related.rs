@@ -15,6 +15,7 @@ use super::super::error::ApiError;
 use super::super::results::{Coverage, EngineAnswer, answers, named};
 use super::address::missing;
 use super::object::url;
+use crate::flow::policy;
 use crate::model::{Analysis, Comment, EngineId, Item, ItemId, Sha256, Stats};
 use crate::store::{COMMENTS, PUBLISHERS};
 
@@ -166,7 +167,8 @@ fn analysis_object(
     })
 }
 
-/// Lists vendors' comments on an item's content.
+/// Lists vendors' comments on an item's content: those of a publisher who lets vendors know of it.
+/// To the others a comment would tell that somebody else has the same file.
 ///
 /// # Errors
 /// If the store fails.
@@ -177,9 +179,13 @@ pub fn comments(
     base: &Base,
 ) -> Result<Response, ApiError> {
     let url = collection_url(id, ("comments", form), base);
+    let none = || Json(Collection::<Descriptor>::whole(Vec::new(), url.clone())).into_response();
     let Some(file) = &item.file else {
-        return Ok(Json(Collection::<Descriptor>::whole(Vec::new(), url)).into_response());
+        return Ok(none());
     };
+    if policy::consent(&app.api.store, &file.sha256, &id.publisher)?.is_none() {
+        return Ok(none());
+    }
     let prefix = file.sha256.as_bytes().as_slice();
     let from = paging.cursor.as_deref();
     if from.is_some_and(|key| !key.starts_with(prefix)) {

@@ -1,7 +1,7 @@
 //! What follows from what engines say.
 
 use acquit::flow::incident::desk::{Done, Hand, Wish, act};
-use acquit::flow::incident::{Confirmed, confirmed, notified, watch};
+use acquit::flow::incident::{Confirmed, Seat, confirmed, notified, watch};
 use acquit::model::{DetectionName, EngineVersions, EventKind, IncidentState, KeptReason, Verdict};
 use proptest::prelude::*;
 
@@ -231,9 +231,13 @@ async fn vendor_that_stands_by_it_keeps_it_until_it_does_no_more() {
         (Confirmed::Yes, IncidentState::Kept),
     ] {
         let now = scene.at();
-        let write = scene
-            .store
-            .write(move |change| confirmed(change, (&BLOB, &engine(0)), said, now));
+        let write = scene.store.write(move |change| {
+            let seat = Seat {
+                sha256: BLOB,
+                publisher: &publisher(1),
+            };
+            confirmed(change, (&seat, &engine(0)), said, now)
+        });
         write.await.unwrap();
         assert_eq!(states(&scene), [state]);
     }

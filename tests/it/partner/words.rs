@@ -1,6 +1,6 @@
 //! What vendors say: comments and requests for files.
 
-use acquit::model::{EventKind, Incident, SharePolicy};
+use acquit::model::{EventKind, Incident, IncidentState, SharePolicy};
 use acquit::store::{EVENTS, INCIDENT_OF, INCIDENTS};
 use serde_json::{Value, json};
 
@@ -11,9 +11,9 @@ fn comment(attributes: Value) -> Value {
     json!({"type": "monitor_hash_comment", "attributes": attributes})
 }
 
-async fn incident_of(lab: &Lab, sha256: acquit::model::Sha256) {
+async fn incident_of(lab: &Lab, sha256: acquit::model::Sha256, (id, owner): (u64, &str)) {
     let row = json!({
-        "id": 7, "publisher": "acme", "engine": "clamav", "sha256": sha256, "state": "open",
+        "id": id, "publisher": owner, "engine": "clamav", "sha256": sha256, "state": "open",
         "state_at": 1, "opened_at": 1, "reopened_at": 1, "detection": "Clam.Word",
         "detected": {
             "at": 1, "analysis": format!("f-{sha256}-1"), "versions": {"image": "sha256:1"},
@@ -22,8 +22,8 @@ async fn incident_of(lab: &Lab, sha256: acquit::model::Sha256) {
     let incident: Incident = serde_json::from_value(row).unwrap();
     let write = lab.appliance.store.write(move |change| {
         let key = (sha256, incident.engine.clone(), incident.publisher.clone());
-        change.put(&INCIDENT_OF, &key, &7)?;
-        change.put(&INCIDENTS, &7, &incident)
+        change.put(&INCIDENT_OF, &key, &id)?;
+        change.put(&INCIDENTS, &id, &incident)
     });
     write.await.unwrap();
 }
@@ -49,7 +49,7 @@ async fn comment_is_made_once_changed_and_removed_in_the_shape_it_came_in() {
         )])
         .await;
     let sha256 = blobs[0].sha256;
-    incident_of(&lab, sha256).await;
+    incident_of(&lab, sha256, (7, "acme")).await;
     let client = lab.client("clam");
     let url = lab.url(&format!("/monitor_partner/hashes/{sha256}/comments"));
     let said = json!({"comment": "we look\u{202e}\u{7}", "engine": "ClamAV", "sha256": sha256});
@@ -110,6 +110,53 @@ async fn comment_is_made_once_changed_and_removed_in_the_shape_it_came_in() {
     refused(client.get(&one), 404, "NotFoundError").await;
     let incident = lab.appliance.store.get(&INCIDENTS, &7).unwrap().unwrap();
     assert_eq!(incident.fixed_in, None);
+}
+
+#[tokio::test]
+async fn word_reaches_those_who_let_the_vendor_know_and_nobody_else() {
+    let lab = Lab::start().await;
+    let plan = Plan {
+        owners: vec![
+            ("acme", SharePolicy::MetadataOnly),
+            ("beta", SharePolicy::Never),
+        ],
+        engines: vec!["clamav"],
+    };
+    let blobs = lab.add(&[plan]).await;
+    let sha256 = blobs[0].sha256;
+    incident_of(&lab, sha256, (7, "acme")).await;
+    incident_of(&lab, sha256, (8, "beta")).await;
+    let row = |id| lab.appliance.store.get(&INCIDENTS, &id).unwrap().unwrap();
+    let untouched = row(8);
+    let client = lab.client("clam");
+    let url = lab.url(&format!("/monitor_partner/hashes/{sha256}/comments"));
+    let said = json!({"data": comment(json!({"detection": "confirmed", "fixed_in": "27001"}))});
+    assert_eq!(answer(client.post(&url).json(&said)).await.0, 200);
+    assert_eq!(
+        (row(7).state, row(8)),
+        (IncidentState::Kept, untouched.clone())
+    );
+    for (owner, count) in [("acme", 1), ("beta", 0)] {
+        let id = blobs[0].item_of(owner).unwrap().to_string();
+        let id = id
+            .replace('/', "%2F")
+            .replace('+', "%2B")
+            .replace('=', "%3D");
+        for part in ["comments", "relationships/comments"] {
+            let url = lab.url(&format!("/monitor/items/{id}/{part}"));
+            let (status, listed) = answer(lab.client(owner).get(url)).await;
+            assert_eq!(status, 200, "{listed}");
+            let listed = listed["data"].as_array().unwrap().len();
+            assert_eq!(listed, count, "{owner}: {part}");
+        }
+    }
+    let back = json!({"data": {"attributes": {"detection": null}}});
+    let one = lab.url(&format!("/monitor_partner/comments/{sha256}-clamav"));
+    assert_eq!(answer(client.patch(&one).json(&back)).await.0, 200);
+    assert_eq!((row(7).state, row(8)), (IncidentState::Open, untouched));
+    let told = raised(&lab, EventKind::VendorCommented);
+    let acme = Some("acme".parse().unwrap());
+    assert!(told.iter().all(|event| event.about.publisher == acme));
 }
 
 #[tokio::test]
