@@ -154,6 +154,7 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
         store: store.clone(),
         collections: collections.clone(),
         metrics: metrics.clone(),
+        engines: engines.clone(),
     };
     let (control, orders) = mpsc::channel(16);
     let listener = TcpListener::bind(config.http.listen)

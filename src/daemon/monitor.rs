@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,7 @@ use crate::flow::notify::Notifier;
 use crate::flow::statistics;
 use crate::flow::vendor::daily;
 use crate::metrics::Metrics;
+use crate::model::EngineTable;
 use crate::store::Store;
 
 /// What the stages stand on.
@@ -30,6 +32,8 @@ pub struct Monitor {
     pub notifier: Arc<Notifier>,
     /// Every series.
     pub metrics: Metrics,
+    /// Which engines there are.
+    pub engines: watch::Receiver<EngineTable>,
 }
 
 impl Monitor {
@@ -57,7 +61,11 @@ impl Monitor {
             tracing::error!(error = format!("{error:#}"), "No mail can be sent");
             None
         });
-        let disputes = Disputes::new(self.store.clone(), Arc::clone(&self.config));
+        let disputes = Disputes::new(
+            self.store.clone(),
+            Arc::clone(&self.config),
+            self.engines.clone(),
+        );
         Post::new(disputes, mailer)
     }
 

@@ -115,6 +115,39 @@ async fn one_dispute_of_an_incident_is_under_way_at_a_time() {
 }
 
 #[tokio::test]
+async fn engines_that_share_signatures_have_one_dispute_unless_it_is_ordered_apart() {
+    let bench = Bench::start().await;
+    bench.kin().await;
+    let second = json!({ "incident": 2 });
+    let named = bench.preview(second.clone()).await.unwrap_err();
+    assert!(named.contains("dispute incident 1"), "{named}");
+    let post = || {
+        let post = bench.appliance.post("/acquit/disputes");
+        post.json(&order(second.clone()))
+    };
+    let named = refused(post(), 409, "ConflictError").await;
+    assert!(named.contains("clamav: dispute incident 1"), "{named}");
+    let first = bench.create(json!({ "incident": 1 })).await;
+    let text = first["text"].as_str().unwrap();
+    assert!(text.contains(", 0 detect it too"), "one opinion: {text}");
+    let named = refused(post(), 409, "ConflictError").await;
+    assert!(named.contains("dispute 1 of incident 1"), "{named}");
+    let apart = bench.create(json!({ "incident": 2, "apart": true })).await;
+    assert_eq!(apart["incident"], 2);
+    let list = bench.appliance.json("/acquit/incidents?group=family").await;
+    let listed = list["data"].as_array().unwrap();
+    assert_eq!((listed.len(), &listed[0]["id"]), (1, &json!("1")), "{list}");
+    let shown = &listed[0]["attributes"];
+    assert_eq!(
+        (&shown["leading"], &shown["opinions"]),
+        (&json!("1"), &json!(1))
+    );
+    assert_eq!(shown["propagation"][0]["incident"], "2");
+    let all = bench.appliance.json("/acquit/incidents").await;
+    assert_eq!(all["data"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn form_gets_a_package_and_its_ticket_is_recorded() {
     let bench = Bench::start_with("form").await;
     bench.policy(SharePolicy::File).await;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::evidence::{evidence, known, with};
+use super::family::Kin;
 use super::{DisputeError, Doer};
 use crate::config::{ArchiveKind, Config, Field, VendorChannel, VendorDirectory, VendorEntry};
 use crate::flow::mail;
 use crate::flow::policy::{self, Consent};
-use crate::model::{Dispute, DisputeState, Incident, SharePolicy, Standing};
+use crate::model::{Dispute, DisputeState, EngineTable, Incident, SharePolicy, Standing};
 use crate::store::{BLOBS, BlobRow, INCIDENTS, Read, STANDINGS, Store, StoreError};
 
 /// Text and headers of a mail, and what base64 makes of the file: of four bytes three are its own.
@@ -25,6 +26,8 @@ pub struct Order {
     pub vendor: Option<String>,
     /// Whether it is sent at once where that is possible.
     pub send: bool,
+    /// Whether it is for all engines that share the signatures.
+    pub kin: Kin,
 }
 
 /// Whether the file goes with a dispute.
@@ -114,12 +117,22 @@ pub fn one_line(text: &str) -> String {
     mail::one_line(text)
 }
 
+/// What a text is written with.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// Where vendors want to be told, and how.
+    pub directory: &'a VendorDirectory,
+    /// The engines there are.
+    pub engines: &'a EngineTable,
+}
+
 /// Writes what a vendor is to be told.
-pub fn draft(
-    store: &Store,
-    (config, directory): (&Config, &VendorDirectory),
-    order: &Order,
-) -> Result<Draft, DisputeError> {
+pub fn draft(store: &Store, means: &Means<'_>, order: &Order) -> Result<Draft, DisputeError> {
+    let Means {
+        config, directory, ..
+    } = *means;
     let found = store.get(&INCIDENTS, &order.incident)?;
     let not_found = || DisputeError::NotFound(format!("incident {}", order.incident));
     let incident = found.ok_or_else(not_found)?;
@@ -141,7 +154,7 @@ pub fn draft(
         .iter()
         .filter(|field| !known.contains_key(*field));
     let missing = missing.map(|field| field.as_str()).collect();
-    let evidence = evidence(store, (&incident, &standing))?;
+    let evidence = evidence(store, means.engines, (&incident, &standing))?;
     let case = Case {
         vendor: &vendor,
         incident: &incident,

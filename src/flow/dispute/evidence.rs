@@ -1,13 +1,14 @@
 //! What a vendor is told besides the detection itself: what is known of the software, and what
 //! speaks for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::draft::one_line;
 use crate::config::Field;
+use crate::flow::incident::family::Families;
 use crate::flow::policy::{self, Consent};
-use crate::model::{Analysis, EngineVersions, Incident, Side, Standing, Timestamp};
+use crate::model::{Analysis, EngineTable, EngineVersions, Incident, Side, Standing, Timestamp};
 use crate::store::{ANALYSES, FACTS, PUBLISHERS, Read, StoreError};
 
 /// Collects what the publisher states of the file and, where it states nothing, what the file
@@ -63,6 +64,7 @@ pub fn known(
 /// If the store fails.
 pub fn evidence(
     read: &impl Read,
+    engines: &EngineTable,
     (incident, standing): (&Incident, &Standing),
 ) -> Result<String, StoreError> {
     let analysis: Option<Analysis> = match &standing.analysis {
@@ -74,7 +76,11 @@ pub fn evidence(
     let asked = analysis
         .map_or(0, |analysis| analysis.engines.len())
         .max(answered);
-    let others = standing.detections.len().saturating_sub(1);
+    let families = Families::of(engines);
+    let own = families.name(&incident.engine);
+    let detecting = standing.detections.keys().map(|it| families.name(it));
+    let others: BTreeSet<_> = detecting.filter(|name| *name != own).collect();
+    let others = others.len();
     let silent = answered.saturating_sub(standing.detections.len());
     let _ = writeln!(
         text,

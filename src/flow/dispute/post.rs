@@ -6,17 +6,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::bounce::letter_name;
-use super::draft::{Order, Wish, may_leave};
-use super::{DisputeError, Disputes, Doer, Package, archive, put, remind_at, save};
+use super::draft::may_leave;
+use super::record::{put, remind_at, save};
+use super::{Disputes, Doer, Package, archive, follow};
 use crate::flow::events::{self, Draft as EventDraft};
 use crate::flow::mail::{Attachment, Letter, MailError, Mailer, is_address};
 use crate::model::{
     About, Dispute, DisputeState, Event, EventKind, LedgerEntry, LedgerKind, Timestamp,
 };
-use crate::store::{
-    Change, DISPUTE_DUE, DISPUTES, DISPUTES_OF, EVENTS, INCIDENTS, META, PUBLISHERS, RowKey,
-    StoreError,
-};
+use crate::store::{Change, DISPUTE_DUE, DISPUTES, INCIDENTS, META, PUBLISHERS, StoreError};
 use crate::system;
 
 /// How often it is looked what there is to do.
@@ -25,11 +23,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(6 * 3600));
 /// Disputes looked after at a time.
 const BATCH: usize = 100;
-/// Events are written down in nearly the order of their numbers: those of the last seconds are
-/// looked at again. In microseconds.
-const AGAIN: u64 = 10_000_000;
-/// Name of the number of the last event looked at.
-const SEEN: &str = "dispute events";
 
 /// Sends disputes.
 #[derive(Debug)]
@@ -60,7 +53,7 @@ impl Post {
     /// # Errors
     /// If the store fails.
     pub async fn step(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.follow_events(now).await?;
+        follow::events(&self.disputes, now).await?;
         let store = &self.disputes.store;
         let due = store.list(&DISPUTE_DUE, (&[], None), BATCH)?;
         let due = due.rows.into_iter().map(|(key, ())| key);
@@ -305,116 +298,6 @@ impl Post {
         };
         self.disputes.store.write(write).await
     }
-
-    /// Makes disputes of incidents that open, if that is wanted, and ends those that are over.
-    async fn follow_events(&self, now: Timestamp) -> Result<(), StoreError> {
-        let store = &self.disputes.store;
-        let last = match store.get(&META, &SEEN.to_owned())? {
-            Some(last) => last,
-            // What happened before disputes were looked after is left to people.
-            None => return self.seen(now.millis() * 1000).await,
-        };
-        let (mut from, mut newest) = (last.saturating_sub(AGAIN), last);
-        loop {
-            let page = store.list(&EVENTS, (&[], Some(&from.to_bytes())), 500)?;
-            for (number, event) in &page.rows {
-                self.follow(event, now).await?;
-                newest = newest.max(*number);
-                from = number + 1;
-            }
-            if page.next.is_none() {
-                break;
-            }
-        }
-        match newest > last {
-            true => self.seen(newest).await,
-            false => Ok(()),
-        }
-    }
-
-    async fn seen(&self, number: u64) -> Result<(), StoreError> {
-        let write = move |change: &mut Change<'_>| change.put(&META, &SEEN.to_owned(), &number);
-        self.disputes.store.write(write).await
-    }
-
-    async fn follow(&self, event: &Event, now: Timestamp) -> Result<(), StoreError> {
-        let Some(incident) = event.about.incident else {
-            return Ok(());
-        };
-        match event.kind {
-            EventKind::IncidentResolved | EventKind::IncidentKept => {
-                self.close(incident, now).await
-            }
-            EventKind::IncidentOpened | EventKind::IncidentReopened
-                if self.disputes.config.disputes.automatic =>
-            {
-                self.make(incident, event, now).await
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Makes and sends a dispute of an incident, where that can be done without a person.
-    async fn make(&self, incident: u64, event: &Event, now: Timestamp) -> Result<(), StoreError> {
-        let store = &self.disputes.store;
-        let prefix = incident.to_be_bytes();
-        for ((_, id), ()) in store.list(&DISPUTES_OF, (&prefix, None), 1000)?.rows {
-            let made = store.get(&DISPUTES, &id)?;
-            // There is one already; whoever took it back knew why.
-            if made.is_some_and(|made| made.created_at >= event.at || !made.state.is_over()) {
-                return Ok(());
-            }
-        }
-        let order = Order {
-            incident,
-            file: Wish::Policy,
-            vendor: None,
-            send: true,
-        };
-        match self.disputes.preview(&order) {
-            Ok(draft) if !draft.by_mail => return Ok(()),
-            Ok(_) => {}
-            Err(DisputeError::Store(error)) => return Err(error),
-            Err(reason) => {
-                tracing::info!(incident, %reason, "No dispute is made by itself");
-                return Ok(());
-            }
-        }
-        match self.disputes.create(&order, &ours(now)).await {
-            Err(DisputeError::Store(error)) => Err(error),
-            Err(reason) => {
-                tracing::info!(incident, %reason, "No dispute is made by itself");
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-        }
-    }
-
-    async fn close(&self, incident: u64, now: Timestamp) -> Result<(), StoreError> {
-        let write = move |change: &mut Change<'_>| {
-            let over = change.get(&INCIDENTS, &incident)?;
-            if over.is_some_and(|it: crate::model::Incident| it.state.is_live()) {
-                return Ok(());
-            }
-            let prefix = incident.to_be_bytes();
-            for ((_, id), ()) in change.list(&DISPUTES_OF, (&prefix, None), 1000)? {
-                let Some(mut dispute) = change.get(&DISPUTES, &id)? else {
-                    continue;
-                };
-                if dispute.state.is_over() {
-                    continue;
-                }
-                dispute.state = DisputeState::Closed;
-                put(
-                    change,
-                    &mut dispute,
-                    (&format!("Dispute {id} is closed"), now),
-                )?;
-            }
-            Ok(())
-        };
-        self.disputes.store.write(write).await
-    }
 }
 
 /// What came of a reminder that was due.
@@ -425,7 +308,8 @@ enum Reminded {
     Enough,
 }
 
-fn ours(now: Timestamp) -> Doer {
+/// Acquit itself.
+pub fn ours(now: Timestamp) -> Doer {
     let id = "acquit".to_owned();
     Doer { id, now }
 }

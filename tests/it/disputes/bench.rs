@@ -7,12 +7,16 @@ use std::sync::Arc;
 
 use acquit::config::{Config, Mail, MailSecurity};
 use acquit::flow::dispute::{Disputes, Post};
+use acquit::flow::events::{Draft, raise};
 use acquit::flow::mail::Mailer;
 use acquit::model::{
-    AnalysisId, ApiKey, Detection, DetectionName, Incident, IncidentState, Item, ItemFile, KeyRole,
-    Publisher, ReleaseCard, Seat, Sha256, SharePolicy, Side, Standing, Timestamp,
+    About, AnalysisId, ApiKey, Detection, DetectionName, EngineId, EventKind, Family, Incident,
+    IncidentState, Item, ItemFile, KeyRole, Publisher, ReleaseCard, Seat, Sha256, SharePolicy,
+    Side, Standing, Timestamp,
 };
-use acquit::store::{BLOB_ITEMS, INCIDENTS, ITEMS, KEYS, PUBLISHERS, STANDINGS};
+use acquit::store::{
+    BLOB_ITEMS, Change, INCIDENT_INDEX, INCIDENT_OF, INCIDENTS, ITEMS, KEYS, PUBLISHERS, STANDINGS,
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -85,7 +89,8 @@ impl Bench {
         let appliance = appliance.await;
         config.storage.data_dir = appliance.dir.path().to_owned();
         let mailer = Mailer::open(&config.mail).unwrap();
-        let disputes = Disputes::new(appliance.store.clone(), Arc::new(config));
+        let engines = appliance.board.subscribe();
+        let disputes = Disputes::new(appliance.store.clone(), Arc::new(config), engines);
         let id = appliance.upload("setup.exe", &vec![b'x'; 200_000]).await;
         let analysis: AnalysisId = id.parse().unwrap();
         appliance.answer("clamav", malicious("Win.Test.FP")).await;
@@ -156,10 +161,55 @@ impl Bench {
             other => panic!("{other}"),
         };
         let text = format!(
-            "[[vendor]]\nid = \"clamav\"\nname = \"C\"\nengines = [\"clamav\"]\n{way}\n\
+            "[[vendor]]\nid = \"clamav\"\nname = \"C\"\nengines = [\"clamav\", \"yara\"]\n{way}\n\
              archive = \"zip\"\npassword = \"infected\"\n"
         );
         std::fs::write(self.place.path().join("vendors.toml"), text).unwrap();
+    }
+
+    /// Lets YARA carry ClamAV's signatures and detect the file too: incident 2 of its family.
+    pub async fn kin(&self) {
+        let family = Family {
+            of: "clamav".to_owned(),
+            source: "a test".to_owned(),
+        };
+        let yara: EngineId = "yara".parse().unwrap();
+        let shown = &self.appliance.board;
+        shown.update(&yara, |status| status.family = Some(family));
+        let sha256: Sha256 = self.sha256.parse().unwrap();
+        let write = self.appliance.store.write(move |change| {
+            let mut incident = change.get(&INCIDENTS, &1)?.unwrap();
+            let of = |it: &Incident| (it.sha256, it.engine.clone(), it.publisher.clone());
+            change.put(&INCIDENT_OF, &of(&incident), &1)?;
+            (incident.id, incident.engine) = (2, yara.clone());
+            change.put(&INCIDENT_OF, &of(&incident), &2)?;
+            change.put(&INCIDENTS, &2, &incident)?;
+            for id in [1, 2] {
+                let state = incident.state.as_str().to_owned();
+                change.put(
+                    &INCIDENT_INDEX,
+                    &(incident.publisher.clone(), state, id),
+                    &(),
+                )?;
+            }
+            let mut standing = change.get(&STANDINGS, &sha256)?.unwrap();
+            let detection = standing.detections.values().next().unwrap().clone();
+            standing.detections.insert(yara, detection);
+            change.put(&STANDINGS, &sha256, &standing)
+        });
+        write.await.unwrap();
+    }
+
+    /// Raises an event about an incident so many milliseconds later.
+    pub async fn raise(&self, kind: EventKind, (incident, later): (u64, u64)) {
+        let about = About {
+            incident: Some(incident),
+            ..About::default()
+        };
+        let at = Timestamp::from_millis(NOW + later);
+        let draft = Draft::about(at, kind, about, "an incident".to_owned());
+        let write = move |change: &mut Change<'_>| raise(change, draft);
+        self.appliance.store.write(write).await.unwrap();
     }
 
     pub async fn policy(&self, policy: SharePolicy) {
@@ -298,6 +348,7 @@ fn standing(analysis: AnalysisId) -> Standing {
         analysis: Some(analysis),
         detections: [("clamav".parse().unwrap(), detection)].into(),
         answered: 2,
+        engines: ["clamav", "yara"].map(|it| it.parse().unwrap()).into(),
         ..Standing::default()
     }
 }

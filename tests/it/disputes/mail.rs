@@ -1,11 +1,10 @@
 //! What a vendor's mail server gets, when, and what becomes of it.
 
-use acquit::flow::events::{Draft, raise};
-use acquit::model::{About, EventKind, IncidentState, SharePolicy};
+use acquit::model::{EventKind, IncidentState, SharePolicy};
 use acquit::store::{INCIDENTS, STANDINGS};
 use serde_json::json;
 
-use super::bench::{Bench, DAY, NOW};
+use super::bench::{Bench, DAY};
 use crate::http::appliance::refused;
 
 #[tokio::test]
@@ -173,20 +172,7 @@ async fn vendor_is_reminded_and_then_the_publisher_is_told() {
 async fn incident_that_opens_is_disputed_by_itself_and_closed_when_it_is_over() {
     let bench = Bench::start_automatic().await;
     bench.step(0).await;
-    let event = |kind, at| {
-        bench.appliance.store.write(move |change| {
-            let about = About {
-                incident: Some(1),
-                ..About::default()
-            };
-            let at = acquit::model::Timestamp::from_millis(at);
-            raise(
-                change,
-                Draft::about(at, kind, about, "an incident".to_owned()),
-            )
-        })
-    };
-    event(EventKind::IncidentOpened, NOW + 5).await.unwrap();
+    bench.raise(EventKind::IncidentOpened, (1, 5)).await;
     bench.step(10).await;
     assert_eq!(bench.dispute(1).await["state"], "sent");
     bench.step(20).await;
@@ -197,7 +183,24 @@ async fn incident_that_opens_is_disputed_by_itself_and_closed_when_it_is_over() 
         change.put(&INCIDENTS, &1, &incident)
     });
     resolve.await.unwrap();
-    event(EventKind::IncidentResolved, NOW + 30).await.unwrap();
+    bench.raise(EventKind::IncidentResolved, (1, 30)).await;
     bench.step(40).await;
     assert_eq!(bench.dispute(1).await["state"], "closed");
+}
+
+#[tokio::test]
+async fn of_engines_that_share_signatures_one_disputes_by_itself() {
+    let bench = Bench::start_automatic().await;
+    bench.kin().await;
+    bench.step(0).await;
+    for incident in [2, 1] {
+        bench.raise(EventKind::IncidentOpened, (incident, 5)).await;
+    }
+    bench.step(10).await;
+    assert_eq!(bench.dispute(1).await["incident"], 1);
+    bench.raise(EventKind::IncidentReopened, (2, 20)).await;
+    bench.step(30).await;
+    assert_eq!(bench.mails(), 1);
+    let list = bench.appliance.json("/acquit/disputes").await;
+    assert_eq!(list["data"].as_array().unwrap().len(), 1);
 }
