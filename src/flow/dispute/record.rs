@@ -1,7 +1,7 @@
 //! Writes disputes: the row, when it is due, and the incident's thread change together.
 
 use crate::flow::incident;
-use crate::model::{Dispute, DisputeState, Entry, EntryKind, Timestamp};
+use crate::model::{Dispute, DisputeState, Entry, EntryKind, IncidentState, Timestamp};
 use crate::store::{Change, DISPUTE_DUE, DISPUTES, DISPUTES_OF, Read, StoreError};
 
 /// Disputes of one incident that are looked at.
@@ -38,6 +38,8 @@ pub fn put(
     (text, now): (&str, Timestamp),
 ) -> Result<(), StoreError> {
     dispute.state_at = now;
+    let before: Option<Dispute> = change.get(&DISPUTES, &dispute.id)?;
+    let was_sent = before.is_some_and(|before| before.state == DisputeState::Sent);
     let due = match dispute.state {
         DisputeState::Queued => Some(now),
         DisputeState::Sent => dispute.remind_at,
@@ -50,7 +52,12 @@ pub fn put(
         kind: EntryKind::Dispute,
         text: text.to_owned(),
     };
-    incident::enter(change, dispute.incident, entry)?;
+    let incident = incident::enter(change, dispute.incident, entry)?;
+    let open = incident.is_some_and(|incident| incident.state == IncidentState::Open);
+    // Only now the vendor knows: what is prepared or waits has told nobody.
+    if open && dispute.state == DisputeState::Sent && !was_sent {
+        incident::notified(change, dispute.incident, &dispute.to, now)?;
+    }
     Ok(())
 }
 

@@ -173,8 +173,7 @@ pub fn notified(
     Ok(Some(incident))
 }
 
-/// Writes an entry into an incident's thread; a vendor's word makes it `acknowledged`, and what is
-/// sent to the vendor makes `open` `notified`.
+/// Writes an entry into an incident's thread; a vendor's word makes it `acknowledged`.
 ///
 /// # Errors
 /// If the store fails.
@@ -189,28 +188,22 @@ pub fn enter(
     let (kind, at, author) = (entry.kind, entry.at, entry.author.clone());
     record::write(change, &mut incident, entry)?;
     record::save(change, &incident)?;
-    let next = match (kind, incident.state) {
-        (EntryKind::Vendor, IncidentState::Open | IncidentState::Notified) => Some((
-            IncidentState::Acknowledged,
-            EventKind::IncidentAcknowledged,
-            "acknowledged: the vendor answered",
-        )),
-        (EntryKind::Dispute, IncidentState::Open) => Some((
-            IncidentState::Notified,
-            EventKind::IncidentNotified,
-            "told the vendor",
-        )),
-        _ => None,
-    };
-    if let Some((to, event, text)) = next {
-        let text = text.to_owned();
+    let waits = matches!(
+        incident.state,
+        IncidentState::Open | IncidentState::Notified
+    );
+    if kind == EntryKind::Vendor && waits {
         let act = Act {
-            to,
+            to: IncidentState::Acknowledged,
             at,
             author,
-            text,
+            text: "acknowledged: the vendor answered".to_owned(),
         };
-        record::answer(change, &mut incident, (act, event))?;
+        record::answer(
+            change,
+            &mut incident,
+            (act, EventKind::IncidentAcknowledged),
+        )?;
     }
     Ok(Some(incident))
 }

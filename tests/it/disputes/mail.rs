@@ -87,6 +87,26 @@ async fn nothing_is_sent_once_the_engine_is_silent_or_the_owner_refuses() {
 }
 
 #[tokio::test]
+async fn incident_is_notified_by_what_was_sent_and_by_nothing_before() {
+    let bench = Bench::start_with("later").await;
+    let state = || {
+        let store = &bench.appliance.store;
+        store.get(&INCIDENTS, &1).unwrap().unwrap().state
+    };
+    bench.create(json!({ "incident": 1 })).await;
+    assert_eq!(state(), IncidentState::Open, "prepared");
+    bench.act(1, "withdraw", json!(null)).await;
+    assert_eq!(state(), IncidentState::Open, "withdrawn");
+    bench.create(json!({ "incident": 1, "send": true })).await;
+    bench.step(0).await;
+    assert_eq!(state(), IncidentState::Open, "put off");
+    std::fs::write(bench.office().join("open"), "").unwrap();
+    bench.step(60_000).await;
+    assert_eq!(bench.dispute(2).await["state"], "sent");
+    assert_eq!(state(), IncidentState::Notified);
+}
+
+#[tokio::test]
 async fn refusal_is_a_bounce_and_a_delay_is_tried_again_as_the_same_letter() {
     let bench = Bench::start_with("refuse").await;
     bench.create(json!({ "incident": 1, "send": true })).await;
