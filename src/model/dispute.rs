@@ -35,6 +35,9 @@ pub struct Dispute {
     pub text: String,
     /// Whether the file itself goes with it.
     pub with_file: bool,
+    /// Whether somebody ordered the file, which is the consent where the policy asks for one.
+    #[serde(default)]
+    pub file_ordered: bool,
     /// The vendor's own number for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,

@@ -56,6 +56,8 @@ pub struct Draft {
     pub by_mail: bool,
     /// Length of the file that goes with it.
     pub file_bytes: Option<u64>,
+    /// Whether somebody ordered that.
+    pub file_ordered: bool,
     /// Why no file does.
     pub no_file: Option<String>,
     /// By which rule and consent.
@@ -102,6 +104,7 @@ impl Draft {
             subject: self.subject,
             text: self.text,
             with_file,
+            file_ordered: self.file_ordered,
             ticket: None,
             reminders: 0,
             remind_at: None,
@@ -164,8 +167,8 @@ pub fn draft(store: &Store, means: &Means<'_>, order: &Order) -> Result<Draft, D
         no_file: file.as_ref().err(),
     };
     let (subject, text) = (case.subject(), case.text());
-    let (said_at, asked) = (&consent.said_at, order.file == Wish::With && file.is_ok());
-    let asked = if asked {
+    let (said_at, file_ordered) = (&consent.said_at, order.file == Wish::With && file.is_ok());
+    let asked = if file_ordered {
         "; the file ordered with the dispute"
     } else {
         ""
@@ -176,6 +179,7 @@ pub fn draft(store: &Store, means: &Means<'_>, order: &Order) -> Result<Draft, D
         by_mail,
         rule: format!("policy {} of {said_at}{asked}", policy_name(consent.policy)),
         file_bytes: file.is_ok().then_some(blob.size_bytes),
+        file_ordered,
         no_file: file.err(),
         missing,
         vendor,
@@ -245,8 +249,8 @@ pub fn may_leave(read: &impl Read, dispute: &Dispute) -> Result<Result<(), Strin
             consent.said_at
         )));
     }
-    let ordered = dispute.rule.contains("ordered with");
-    if dispute.with_file && consent.policy == SharePolicy::FileOnRequest && !ordered {
+    let asks = consent.policy == SharePolicy::FileOnRequest;
+    if dispute.with_file && asks && !dispute.file_ordered {
         let reason = "the policy lets the file leave on request only now, and nobody ordered it";
         return Ok(Err(reason.to_owned()));
     }

@@ -11,8 +11,8 @@ use acquit::flow::events::{Draft, raise};
 use acquit::flow::mail::Mailer;
 use acquit::model::{
     About, AnalysisId, ApiKey, Detection, DetectionName, EngineId, EventKind, Family, Incident,
-    IncidentState, Item, ItemFile, KeyRole, Publisher, ReleaseCard, Seat, Sha256, SharePolicy,
-    Side, Standing, Timestamp,
+    IncidentState, Item, ItemFile, ItemPath, KeyRole, Publisher, ReleaseCard, Seat, Sha256,
+    SharePolicy, Side, Standing, Timestamp,
 };
 use acquit::store::{
     BLOB_ITEMS, Change, INCIDENT_INDEX, INCIDENT_OF, INCIDENTS, ITEMS, KEYS, PUBLISHERS, STANDINGS,
@@ -26,6 +26,8 @@ use crate::support::{python, run};
 /// The present of the task that sends; what the API makes is older.
 pub const NOW: u64 = 4_000_000_000_000;
 pub const DAY: u64 = 86_400_000;
+/// Where the file is.
+const PATH: &str = "/secret folder/anvil setup.exe";
 
 pub struct Bench {
     pub appliance: Appliance,
@@ -128,7 +130,7 @@ impl Bench {
         };
         let sha256 = analysis.sha256;
         let write = self.appliance.store.write(move |change| {
-            let path: acquit::model::ItemPath = "/secret folder/anvil setup.exe".parse().unwrap();
+            let path: ItemPath = PATH.parse().unwrap();
             change.put(&ITEMS, &(publisher.id.clone(), path.clone()), &item(sha256))?;
             change.put(&BLOB_ITEMS, &(sha256, publisher.id.clone(), path), &())?;
             change.put(&STANDINGS, &sha256, &standing(analysis))?;
@@ -215,6 +217,27 @@ impl Bench {
     pub async fn policy(&self, policy: SharePolicy) {
         self.publisher(move |publisher| publisher.policy = policy)
             .await;
+    }
+
+    /// Says the policy of a folder, and moves the file there.
+    pub async fn move_to(&self, folder: &str, policy: SharePolicy) {
+        let folder: ItemPath = folder.parse().unwrap();
+        let file: ItemPath = format!("{folder}setup.exe").parse().unwrap();
+        let sha256: Sha256 = self.sha256.parse().unwrap();
+        let write = self.appliance.store.write(move |change| {
+            let acme: acquit::model::PublisherId = "acme".parse().unwrap();
+            let old: ItemPath = PATH.parse().unwrap();
+            change.remove(&BLOB_ITEMS, &(sha256, acme.clone(), old));
+            change.put(&BLOB_ITEMS, &(sha256, acme.clone(), file.clone()), &())?;
+            change.put(&ITEMS, &(acme.clone(), file), &item(sha256))?;
+            let above = Item {
+                file: None,
+                policy: Some(policy),
+                ..item(sha256)
+            };
+            change.put(&ITEMS, &(acme, folder), &above)
+        });
+        write.await.unwrap();
     }
 
     pub async fn forget_card(&self) {

@@ -87,6 +87,21 @@ async fn nothing_is_sent_once_the_engine_is_silent_or_the_owner_refuses() {
 }
 
 #[tokio::test]
+async fn folder_with_a_name_that_reads_like_an_order_orders_nothing() {
+    let bench = Bench::start().await;
+    let folder = "/the file ordered with love/";
+    bench.move_to(folder, SharePolicy::File).await;
+    let order = json!({ "incident": 1, "send": true });
+    let dispute = bench.create(order).await;
+    assert_eq!(dispute["with_file"], true, "{dispute}");
+    assert!(dispute["rule"].as_str().unwrap().contains(folder));
+    bench.move_to(folder, SharePolicy::FileOnRequest).await;
+    bench.step(0).await;
+    assert_eq!(bench.dispute(1).await["state"], "withdrawn");
+    assert_eq!((bench.mails(), bench.lines("egress").await.len()), (0, 0));
+}
+
+#[tokio::test]
 async fn incident_is_notified_by_what_was_sent_and_by_nothing_before() {
     let bench = Bench::start_with("later").await;
     let state = || {
