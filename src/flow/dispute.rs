@@ -342,19 +342,9 @@ impl Disputes {
     /// # Errors
     /// If the file does not go with it, or may not any more.
     pub async fn package(&self, id: u64, doer: &Doer) -> Result<Package, DisputeError> {
-        let dispute = self.get(id)?;
-        if !dispute.with_file {
-            let message = "no file goes with this dispute: its text is all that leaves";
-            return Err(DisputeError::Conflict(message.to_owned()));
-        }
-        if dispute.state.is_over() {
-            let state = dispute.state.as_str();
-            return Err(DisputeError::Conflict(format!("dispute {id} is {state}")));
-        }
-        if let Err(reason) = draft::may_leave(&self.store, &dispute)? {
-            return Err(DisputeError::Conflict(reason));
-        }
-        let package = self.pack(&dispute).await?;
+        let package = self.pack(&self.to_pack(id)?).await?;
+        // Packing takes its time: what was allowed before may be allowed no more.
+        let dispute = self.to_pack(id)?;
         let text = format!("dispute {id}: the file, to be taken to {}", dispute.vendor);
         let mut entry = LedgerEntry::new(doer.now, LedgerKind::Egress, doer.id.clone(), text);
         entry.publisher = Some(dispute.publisher);
@@ -364,6 +354,23 @@ impl Disputes {
         entry.rule = Some(dispute.rule);
         self.store.ledger().append(entry).await?;
         Ok(package)
+    }
+
+    /// Reads a dispute whose file may leave now.
+    fn to_pack(&self, id: u64) -> Result<Dispute, DisputeError> {
+        let dispute = self.get(id)?;
+        if !dispute.with_file {
+            let message = "no file goes with this dispute: its text is all that leaves";
+            return Err(DisputeError::Conflict(message.to_owned()));
+        }
+        if dispute.state.is_over() {
+            let state = dispute.state.as_str();
+            return Err(DisputeError::Conflict(format!("dispute {id} is {state}")));
+        }
+        match draft::may_leave(&self.store, &dispute)? {
+            Ok(()) => Ok(dispute),
+            Err(reason) => Err(DisputeError::Conflict(reason)),
+        }
     }
 
     async fn pack(&self, dispute: &Dispute) -> Result<Package, DisputeError> {

@@ -84,7 +84,11 @@ impl Post {
             },
             false => None,
         };
-        // Asked as late as can be: vendors close what they cannot reproduce.
+        // Asked as late as can be: packing takes its time, somebody may have taken the dispute back
+        // meanwhile, and vendors close what they cannot reproduce.
+        let Some(dispute) = self.still_queued(dispute.id)? else {
+            return Ok(());
+        };
         if let Err(reason) = may_leave(&self.disputes.store, &dispute)? {
             return self.withdraw(dispute.id, (reason, now)).await;
         }
@@ -104,6 +108,11 @@ impl Post {
                 self.disputes.store.write(write).await.map(drop)
             }
         }
+    }
+
+    fn still_queued(&self, id: u64) -> Result<Option<Dispute>, StoreError> {
+        let dispute: Option<Dispute> = self.disputes.store.get(&DISPUTES, &id)?;
+        Ok(dispute.filter(|dispute| dispute.state == DisputeState::Queued))
     }
 
     fn letter(

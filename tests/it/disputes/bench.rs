@@ -1,6 +1,6 @@
 //! An appliance with one incident, a directory of its own, and a mail server.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use acquit::store::{
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::http::appliance::{Appliance, answer, malicious, versions};
 use crate::support::{python, run};
@@ -32,7 +33,7 @@ const PATH: &str = "/secret folder/anvil setup.exe";
 pub struct Bench {
     pub appliance: Appliance,
     pub sha256: String,
-    post: Post,
+    post: Arc<Post>,
     place: tempfile::TempDir,
     server: Child,
 }
@@ -101,7 +102,7 @@ impl Bench {
             .await;
         let bench = Self {
             sha256: analysis.sha256.to_string(),
-            post: Post::new(disputes, mailer),
+            post: Arc::new(Post::new(disputes, mailer)),
             appliance,
             place,
             server,
@@ -214,6 +215,15 @@ impl Bench {
         self.appliance.store.write(write).await.unwrap();
     }
 
+    /// Makes whoever reads the directory of vendors next, which is what packing begins with, wait.
+    pub fn block_vendors(&self) -> Blocked {
+        let path = self.place.path().join("vendors.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        run(Command::new("mkfifo").arg(&path));
+        Blocked { path, text }
+    }
+
     pub async fn policy(&self, policy: SharePolicy) {
         self.publisher(move |publisher| publisher.policy = policy)
             .await;
@@ -261,6 +271,13 @@ impl Bench {
             .step(Timestamp::from_millis(NOW + later))
             .await
             .unwrap();
+    }
+
+    /// Does what is due in a task of its own.
+    pub fn step_aside(&self) -> JoinSet<()> {
+        let (post, mut tasks) = (Arc::clone(&self.post), JoinSet::new());
+        tasks.spawn(async move { post.step(Timestamp::from_millis(NOW)).await.unwrap() });
+        tasks
     }
 
     /// Returns what would leave, or why nothing does.
@@ -328,6 +345,24 @@ impl Bench {
         let file = self.office().join(format!("{number:04}.eml"));
         let printed = run(Command::new(python()).arg(script).arg(file).arg("infected"));
         serde_json::from_str(&printed).unwrap()
+    }
+}
+
+/// A directory of vendors that is written while it is read.
+pub struct Blocked {
+    path: PathBuf,
+    text: String,
+}
+
+impl Blocked {
+    /// Does something while somebody waits for the directory, and then lets him have it.
+    pub async fn meanwhile(self, act: impl Future<Output = ()>) {
+        let Self { path, text } = self;
+        // It opens only once somebody reads.
+        let open = move || std::fs::OpenOptions::new().write(true).open(path);
+        let mut pipe = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
+        act.await;
+        pipe.write_all(text.as_bytes()).unwrap();
     }
 }
 

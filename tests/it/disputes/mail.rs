@@ -86,6 +86,36 @@ async fn nothing_is_sent_once_the_engine_is_silent_or_the_owner_refuses() {
     assert_eq!((bench.mails(), bench.lines("egress").await.len()), (0, 0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn dispute_taken_back_while_it_is_packed_does_not_leave() {
+    let bench = Bench::start().await;
+    bench.policy(SharePolicy::File).await;
+    bench.create(json!({ "incident": 1, "send": true })).await;
+    let blocked = bench.block_vendors();
+    let withdraw = async {
+        let (status, _) = bench.act(1, "withdraw", json!(null)).await;
+        assert_eq!(status, 200);
+    };
+    let sending = bench.step_aside();
+    blocked.meanwhile(withdraw).await;
+    sending.join_all().await;
+    assert_eq!(bench.dispute(1).await["state"], "withdrawn");
+    assert_eq!((bench.mails(), bench.lines("egress").await.len()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn package_that_may_leave_no_more_once_it_is_made_does_not() {
+    let bench = Bench::start_with("form").await;
+    bench.policy(SharePolicy::File).await;
+    bench.create(json!({ "incident": 1 })).await;
+    let blocked = bench.block_vendors();
+    let package = bench.appliance.get("/acquit/disputes/1/package");
+    let forbid = blocked.meanwhile(bench.policy(SharePolicy::Never));
+    let (reason, ()) = tokio::join!(refused(package, 409, "ConflictError"), forbid);
+    assert!(reason.contains("`never` now"), "{reason}");
+    assert_eq!(bench.lines("egress").await.len(), 0);
+}
+
 #[tokio::test]
 async fn folder_with_a_name_that_reads_like_an_order_orders_nothing() {
     let bench = Bench::start().await;
