@@ -78,6 +78,26 @@ async fn preview_is_what_the_dispute_says() {
 }
 
 #[tokio::test]
+async fn only_who_looked_and_found_nothing_speaks_for_a_file() {
+    let bench = Bench::start().await;
+    let again = bench
+        .appliance
+        .upload("setup.exe", &vec![b'x'; 200_000])
+        .await;
+    assert!(again.contains(&bench.sha256));
+    let unsupported = acquit::model::Verdict::TypeUnsupported {
+        reason: "no document".to_owned(),
+    };
+    assert_eq!(bench.appliance.answer("yara", unsupported).await, 1);
+    let preview = bench.preview(json!({ "incident": 1 })).await.unwrap();
+    let text = preview["text"].as_str().unwrap();
+    assert!(
+        text.contains("Other engines: 0 find nothing, 0 detect it too; 1 of 2 engines answered"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn what_a_vendor_wants_to_know_is_named_before_anything_is_made() {
     let bench = Bench::start().await;
     bench.forget_card().await;

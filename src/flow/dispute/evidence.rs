@@ -8,8 +8,10 @@ use super::draft::one_line;
 use crate::config::Field;
 use crate::flow::incident::family::Families;
 use crate::flow::policy::{self, Consent};
-use crate::model::{Analysis, EngineTable, EngineVersions, Incident, Side, Standing, Timestamp};
-use crate::store::{ANALYSES, FACTS, PUBLISHERS, Read, StoreError};
+use crate::model::{
+    EngineId, EngineTable, EngineVersions, Incident, Side, Standing, Timestamp, Verdict,
+};
+use crate::store::{FACTS, PUBLISHERS, Read, Store, StoreError};
 
 /// Collects what the publisher states of the file and, where it states nothing, what the file
 /// says of itself.
@@ -63,30 +65,11 @@ pub fn known(
 /// # Errors
 /// If the store fails.
 pub fn evidence(
-    read: &impl Read,
+    store: &Store,
     engines: &EngineTable,
     (incident, standing): (&Incident, &Standing),
 ) -> Result<String, StoreError> {
-    let analysis: Option<Analysis> = match &standing.analysis {
-        Some(id) => read.row(&ANALYSES, id)?,
-        None => None,
-    };
-    let mut text = String::new();
-    let answered = usize::try_from(standing.answered).unwrap_or(usize::MAX);
-    let asked = analysis
-        .map_or(0, |analysis| analysis.engines.len())
-        .max(answered);
-    let families = Families::of(engines);
-    let own = families.name(&incident.engine);
-    let detecting = standing.detections.keys().map(|it| families.name(it));
-    let others: BTreeSet<_> = detecting.filter(|name| *name != own).collect();
-    let others = others.len();
-    let silent = answered.saturating_sub(standing.detections.len());
-    let _ = writeln!(
-        text,
-        "Other engines: {silent} find nothing, {others} detect it too; {answered} of {asked} \
-         engines answered."
-    );
+    let mut text = others(store, engines, (incident, standing))?;
     match &incident.before {
         Some(side) => {
             let _ = writeln!(text, "Last called clean by your engine: {}", shown(side));
@@ -98,6 +81,37 @@ pub fn evidence(
     let _ = writeln!(text, "First detected: {}", date(first));
     let _ = writeln!(text, "Detected now with: {}", shown(&incident.detected));
     Ok(text)
+}
+
+/// Counts the opinions of the engines that are here now, by what they said last: who cannot look
+/// into the file, or failed, is not silent but has no opinion.
+fn others(
+    store: &Store,
+    engines: &EngineTable,
+    (incident, standing): (&Incident, &Standing),
+) -> Result<String, StoreError> {
+    let families = Families::of(engines);
+    let opinion = |engine| families.name(engine).to_owned();
+    let own = opinion(&incident.engine);
+    let results = store.last_results(&incident.sha256, engines.keys())?;
+    let detects = |engine: &EngineId| standing.detections.contains_key(engine);
+    let clean = results.iter().filter(|(engine, result)| {
+        matches!(result.verdict, Verdict::Undetected) && !detects(engine)
+    });
+    let clean: BTreeSet<_> = clean.map(|(engine, _)| engine).collect();
+    let present = standing.detections.keys();
+    let detecting = present.filter(|it| engines.contains_key(*it) || **it == incident.engine);
+    let detecting: BTreeSet<_> = detecting.collect();
+    let answered = clean.len() + detecting.len();
+    let other: BTreeSet<_> = detecting.into_iter().map(opinion).collect();
+    let silent: BTreeSet<_> = clean.into_iter().map(opinion).collect();
+    let silent = silent.difference(&other).filter(|name| **name != own);
+    Ok(format!(
+        "Other engines: {} find nothing, {} detect it too; {answered} of {} engines answered.\n",
+        silent.count(),
+        other.iter().filter(|name| **name != own).count(),
+        engines.len().max(answered)
+    ))
 }
 
 fn shown(side: &Side) -> String {
