@@ -16,8 +16,9 @@ use super::super::results::{Coverage, EngineAnswer, answers, named};
 use super::address::missing;
 use super::object::url;
 use crate::flow::policy;
+use crate::flow::vendor::of_now;
 use crate::model::{Analysis, Comment, EngineId, Item, ItemId, Sha256, Stats};
-use crate::store::{COMMENTS, PUBLISHERS};
+use crate::store::{COMMENTS, PUBLISHERS, StoreError};
 
 /// How much of the related objects is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,9 +196,11 @@ pub fn comments(
         .api
         .store
         .list(&COMMENTS, (prefix, from), paging.limit)?;
-    let data = page.rows.into_iter();
-    let data = data.map(|(key, comment)| shown(comment_object(&key, comment, base), form));
-    let data = data.collect::<Vec<_>>();
+    let data = page.rows.into_iter().map(|(key, comment)| {
+        let comment = of_now(&app.api.store, &key, comment)?;
+        Ok(shown(comment_object(&key, comment, base), form))
+    });
+    let data = data.collect::<Result<Vec<_>, StoreError>>()?;
     Ok(Json(Collection::new(data, (url, paging), page.next)).into_response())
 }
 

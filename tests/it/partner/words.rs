@@ -168,6 +168,7 @@ async fn confirmation_of_an_earlier_detection_does_not_hide_a_new_one() {
     let sha256 = blobs[0].sha256;
     let comment = serde_json::from_value(json!({
         "text": "", "author": "x", "confirmed": true, "at": at(1_780_000_000).millis(),
+        "fixed_in": "27002",
     }));
     let comment: acquit::model::Comment = comment.unwrap();
     let key = (sha256, "clamav".parse().unwrap());
@@ -178,6 +179,21 @@ async fn confirmation_of_an_earlier_detection_does_not_hide_a_new_one() {
     write.await.unwrap();
     let (_, list) = answer(lab.client("clam").get(lab.url("/monitor_partner/hashes"))).await;
     assert_eq!(list["data"][0]["id"], json!(sha256));
+    incident_of(&lab, sha256, (7, "acme")).await;
+    let one = lab.url(&format!("/monitor_partner/comments/{sha256}-clamav"));
+    let (_, shown) = answer(lab.client("clam").get(&one)).await;
+    assert_eq!(shown["data"]["attributes"]["detection"], json!(null));
+    // Saying it again of the new one counts, though the comment said so before.
+    let again = json!({"data": {"attributes": {"detection": "confirmed", "fixed_in": "27002"}}});
+    assert_eq!(
+        answer(lab.client("clam").patch(&one).json(&again)).await.0,
+        200
+    );
+    let incident = lab.appliance.store.get(&INCIDENTS, &7).unwrap().unwrap();
+    assert_eq!(incident.state, IncidentState::Kept);
+    assert_eq!(incident.fixed_in.as_deref(), Some("27002"));
+    let (_, list) = answer(lab.client("clam").get(lab.url("/monitor_partner/hashes"))).await;
+    assert_eq!(list["data"], json!([]));
 }
 
 #[tokio::test]
