@@ -178,7 +178,9 @@ impl Disputes {
         let mut dispute = draft.into_dispute(doer);
         if order.send && dispute.by_mail {
             dispute.state = DisputeState::Queued;
+            dispute.released_by = Some(doer.id.clone());
         }
+        let maker = doer.clone();
         let (families, kin) = (Families::of(&self.engines.borrow()), order.kin);
         let write = move |change: &mut Change<'_>| {
             if let Some(other) = under_way(change, dispute.incident)? {
@@ -198,8 +200,7 @@ impl Disputes {
                 _ => "is prepared for",
             };
             let text = format!("Dispute {} {text} {}", dispute.id, dispute.to);
-            let now = dispute.created_at;
-            put(change, &mut dispute, (&text, now))?;
+            put(change, &mut dispute, (&text, &maker))?;
             Ok(Ok(dispute))
         };
         let made = self.store.write(write).await?;
@@ -261,6 +262,7 @@ impl Disputes {
     /// # Errors
     /// If it does not go by mail, or is not waiting for this.
     pub async fn send(&self, id: u64, doer: Doer) -> Result<Dispute, DisputeError> {
+        let sender = doer.id.clone();
         self.change(id, doer, move |dispute, _| {
             if !dispute.by_mail {
                 let to = &dispute.to;
@@ -274,6 +276,7 @@ impl Disputes {
                 return Err(format!("dispute {id} is {}", dispute.state.as_str()));
             }
             dispute.state = DisputeState::Queued;
+            dispute.released_by = Some(sender.clone());
             Ok(format!("Dispute {id} is on its way to {}", dispute.to))
         })
         .await
@@ -404,7 +407,7 @@ impl Disputes {
             };
             let done = act(&mut dispute, doer.now);
             if let Ok(text) = &done {
-                put(change, &mut dispute, (text, doer.now))?;
+                put(change, &mut dispute, (text, &doer))?;
             }
             Ok(Some(done.map(|_| dispute)))
         };

@@ -25,6 +25,9 @@ pub struct Dispute {
     pub state_at: Timestamp,
     /// Who made it.
     pub author: String,
+    /// Who let it leave by mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_by: Option<String>,
     /// The address or the form it goes to.
     pub to: String,
     /// Whether it goes by mail; else a person takes it to a form.

@@ -100,6 +100,7 @@ impl Draft {
             created_at: doer.now,
             state_at: doer.now,
             author: doer.id.clone(),
+            released_by: None,
             by_mail: self.by_mail,
             subject: self.subject,
             text: self.text,

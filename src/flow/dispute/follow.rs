@@ -127,7 +127,7 @@ async fn close(disputes: &Disputes, incident: u64, now: Timestamp) -> Result<(),
             put(
                 change,
                 &mut dispute,
-                (&format!("Dispute {id} is closed"), now),
+                (&format!("Dispute {id} is closed"), &ours(now)),
             )?;
         }
         Ok(())

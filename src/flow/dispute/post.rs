@@ -10,6 +10,7 @@ use super::draft::may_leave;
 use super::record::{put, remind_at, save};
 use super::{Disputes, Doer, Package, archive, follow};
 use crate::flow::events::{self, Draft as EventDraft};
+use crate::flow::incident::ACQUIT;
 use crate::flow::mail::{Attachment, Letter, MailError, Mailer, is_address};
 use crate::model::{
     About, Dispute, DisputeState, Event, EventKind, LedgerEntry, LedgerKind, Timestamp,
@@ -98,9 +99,10 @@ impl Post {
         } else {
             "text"
         };
-        let sent = self.send(&dispute, (letter, package.as_ref(), what), now);
+        let sender = sender(&dispute, now);
+        let sent = self.send(&dispute, (letter, package.as_ref(), what), &sender);
         match sent.await {
-            Ok(()) => self.sent(id, now).await,
+            Ok(()) => self.sent(id, sender).await,
             Err(MailError::Temporary(reason)) => self.put_off(id, (reason, now)).await,
             Err(MailError::Permanent(reason)) => {
                 let doer = ours(now);
@@ -158,15 +160,14 @@ impl Post {
         &self,
         dispute: &Dispute,
         (letter, package, what): (Letter, Option<&Package>, &str),
-        now: Timestamp,
+        doer: &Doer,
     ) -> Result<(), MailError> {
         let Some(mailer) = &self.mailer else {
             let reason = "no mail server is configured; see [mail] of the configuration";
             return Err(MailError::Temporary(reason.to_owned()));
         };
         let text = format!("dispute {} to {}: {what}", dispute.id, dispute.vendor);
-        let author = dispute.author.clone();
-        let mut entry = LedgerEntry::new(now, LedgerKind::Egress, author, text);
+        let mut entry = LedgerEntry::new(doer.now, LedgerKind::Egress, doer.id.clone(), text);
         let attached = package.map_or(0, |package| package.size_bytes);
         entry.bytes = Some(letter.text.len() as u64 + attached);
         entry.publisher = Some(dispute.publisher.clone());
@@ -178,7 +179,7 @@ impl Post {
         mailer.send(letter).await
     }
 
-    async fn sent(&self, id: u64, now: Timestamp) -> Result<(), StoreError> {
+    async fn sent(&self, id: u64, doer: Doer) -> Result<(), StoreError> {
         let days = self.disputes.config.disputes.remind_days;
         let write = move |change: &mut Change<'_>| {
             let Some(mut dispute) = change.get(&DISPUTES, &id)? else {
@@ -190,12 +191,12 @@ impl Post {
                 DisputeState::Queued | DisputeState::Withdrawn
             ) {
                 dispute.state = DisputeState::Sent;
-                dispute.remind_at = remind_at(days, now);
+                dispute.remind_at = remind_at(days, doer.now);
                 (dispute.problem, dispute.attempts) = (None, 0);
             }
             let text = format!("Dispute {id} was sent to {}", dispute.to);
-            raise(change, (&dispute, EventKind::DisputeSent), (&text, now))?;
-            put(change, &mut dispute, (&text, now))
+            raise(change, (&dispute, EventKind::DisputeSent), (&text, &doer))?;
+            put(change, &mut dispute, (&text, &doer))
         };
         self.disputes.store.write(write).await
     }
@@ -233,7 +234,7 @@ impl Post {
             dispute.state = DisputeState::Withdrawn;
             let text = format!("Dispute {id} was not sent: {reason}");
             dispute.problem = Some(reason);
-            put(change, &mut dispute, (&text, now))
+            put(change, &mut dispute, (&text, &ours(now)))
         };
         self.disputes.store.write(write).await
     }
@@ -251,7 +252,7 @@ impl Post {
         }
         let letter = self.letter(&dispute, dispute.reminders + 1, None)?;
         let what = format!("reminder {}", dispute.reminders + 1);
-        match self.send(&dispute, (letter, None, &what), now).await {
+        match self.send(&dispute, (letter, None, &what), &ours(now)).await {
             Ok(()) => self.after_reminder(&dispute, Reminded::Sent, now).await,
             Err(MailError::Temporary(reason)) => {
                 warn!(
@@ -298,12 +299,12 @@ impl Post {
                     raise(
                         change,
                         (&dispute, EventKind::DisputeUnanswered),
-                        (&text, now),
+                        (&text, &ours(now)),
                     )?;
                     text
                 }
             };
-            put(change, &mut dispute, (&text, now))
+            put(change, &mut dispute, (&text, &ours(now)))
         };
         self.disputes.store.write(write).await
     }
@@ -319,8 +320,17 @@ enum Reminded {
 
 /// Acquit itself.
 pub fn ours(now: Timestamp) -> Doer {
-    let id = "acquit".to_owned();
+    let id = ACQUIT.to_owned();
     Doer { id, now }
+}
+
+/// Who let a dispute leave, which is done in his name.
+fn sender(dispute: &Dispute, now: Timestamp) -> Doer {
+    let id = dispute.released_by.as_ref().unwrap_or(&dispute.author);
+    Doer {
+        id: id.clone(),
+        now,
+    }
 }
 
 fn is_to_remind(dispute: &Dispute, now: Timestamp) -> bool {
@@ -342,12 +352,8 @@ pub fn bounced(
     let count = bounces_key(&dispute.vendor);
     let bounces = change.get(&META, &count)?.unwrap_or(0);
     change.put(&META, &count, &(bounces + 1))?;
-    raise(
-        change,
-        (&dispute, EventKind::DisputeBounced),
-        (&text, doer.now),
-    )?;
-    put(change, &mut dispute, (&text, doer.now))?;
+    raise(change, (&dispute, EventKind::DisputeBounced), (&text, doer))?;
+    put(change, &mut dispute, (&text, doer))?;
     Ok(Some(dispute))
 }
 
@@ -359,16 +365,16 @@ pub fn bounces_key(vendor: &str) -> String {
 fn raise(
     change: &mut Change<'_>,
     (dispute, kind): (&Dispute, EventKind),
-    (text, now): (&str, Timestamp),
+    (text, doer): (&str, &Doer),
 ) -> Result<Event, StoreError> {
     let about = About {
         publisher: Some(dispute.publisher.clone()),
         sha256: Some(dispute.sha256),
         incident: Some(dispute.incident),
-        actor: (dispute.author != "acquit").then(|| dispute.author.clone()),
+        actor: (doer.id != ACQUIT).then(|| doer.id.clone()),
         ..About::default()
     };
-    let mut event = EventDraft::about(now, kind, about, text.to_owned());
+    let mut event = EventDraft::about(doer.now, kind, about, text.to_owned());
     event.engine = change
         .get(&INCIDENTS, &dispute.incident)?
         .map(|it| it.engine);

@@ -1,5 +1,6 @@
 //! Writes disputes: the row, when it is due, and the incident's thread change together.
 
+use super::Doer;
 use crate::flow::incident;
 use crate::model::{Dispute, DisputeState, Entry, EntryKind, IncidentState, Timestamp};
 use crate::store::{Change, DISPUTE_DUE, DISPUTES, DISPUTES_OF, Read, StoreError};
@@ -35,8 +36,9 @@ pub fn under_way(read: &impl Read, incident: u64) -> Result<Option<u64>, StoreEr
 pub fn put(
     change: &mut Change<'_>,
     dispute: &mut Dispute,
-    (text, now): (&str, Timestamp),
+    (text, doer): (&str, &Doer),
 ) -> Result<(), StoreError> {
+    let now = doer.now;
     dispute.state_at = now;
     let before: Option<Dispute> = change.get(&DISPUTES, &dispute.id)?;
     let was_sent = before.is_some_and(|before| before.state == DisputeState::Sent);
@@ -48,7 +50,7 @@ pub fn put(
     save(change, dispute, due)?;
     let entry = Entry {
         at: now,
-        author: dispute.author.clone(),
+        author: doer.id.clone(),
         kind: EntryKind::Dispute,
         text: text.to_owned(),
     };

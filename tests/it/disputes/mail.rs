@@ -1,6 +1,6 @@
 //! What a vendor's mail server gets, when, and what becomes of it.
 
-use acquit::model::{EventKind, IncidentState, SharePolicy};
+use acquit::model::{ApiKey, EventKind, IncidentState, SharePolicy};
 use acquit::store::{INCIDENTS, STANDINGS};
 use serde_json::json;
 
@@ -129,6 +129,50 @@ async fn folder_with_a_name_that_reads_like_an_order_orders_nothing() {
     bench.step(0).await;
     assert_eq!(bench.dispute(1).await["state"], "withdrawn");
     assert_eq!((bench.mails(), bench.lines("egress").await.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn whoever_did_it_is_on_record_and_not_whoever_made_the_dispute() {
+    let bench = Bench::start().await;
+    let maker = bench.create(json!({ "incident": 1 })).await["author"].clone();
+    let admin: ApiKey = bench.appliance.admin.parse().unwrap();
+    let admin = admin.id().to_string();
+    assert_ne!(maker, *admin);
+    let url = bench.appliance.api("/acquit/disputes/1/send");
+    let sent = bench.appliance.admin().post(url).send().await.unwrap();
+    assert_eq!(sent.status(), 200);
+    bench.step(0).await;
+    assert_eq!(
+        bench.lines("egress").await[0]["attributes"]["actor"],
+        *admin
+    );
+    bench.step(3 * DAY + 1000).await;
+    assert_eq!(
+        bench.lines("egress").await[0]["attributes"]["actor"],
+        "acquit"
+    );
+    bench.act(1, "withdraw", json!(null)).await;
+    let thread = bench.appliance.json("/acquit/incidents/1/thread").await;
+    let said = |number: usize| {
+        let it = &thread["data"][number]["attributes"];
+        (
+            it["text"].as_str().unwrap().to_owned(),
+            it["author"].clone(),
+        )
+    };
+    let whose = |text: &str| {
+        let all = (0..thread["data"].as_array().unwrap().len()).map(said);
+        all.into_iter().find(|(it, _)| it.contains(text)).unwrap().1
+    };
+    for (text, author) in [
+        ("is prepared", &maker),
+        ("is on its way", &json!(admin)),
+        ("was sent", &json!(admin)),
+        ("was reminded", &json!("acquit")),
+        ("was withdrawn", &maker),
+    ] {
+        assert_eq!(whose(text), *author, "{text}");
+    }
 }
 
 #[tokio::test]
