@@ -22,6 +22,8 @@ use crate::system;
 const LOOK: Duration = Duration::from_secs(1);
 /// First and longest pause after a try that failed.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(6 * 3600));
+/// Tries that fail, over half an hour, before people are told.
+const TOLD_AFTER: u32 = 6;
 /// Disputes looked after at a time.
 const BATCH: usize = 100;
 
@@ -201,7 +203,7 @@ impl Post {
         self.disputes.store.write(write).await
     }
 
-    /// Tries again later, after a longer pause each time.
+    /// Tries again later, after a longer pause each time; tells of it once.
     async fn put_off(&self, id: u64, (reason, now): (String, Timestamp)) -> Result<(), StoreError> {
         warn!(dispute = id, reason, "A dispute cannot be sent yet");
         let write = move |change: &mut Change<'_>| {
@@ -213,6 +215,11 @@ impl Post {
             }
             let pause = PAUSES.0 * 2_u32.saturating_pow(dispute.attempts.min(12));
             dispute.attempts = dispute.attempts.saturating_add(1);
+            if dispute.attempts == TOLD_AFTER {
+                let text = format!("Dispute {id} cannot be sent to {}: {reason}", dispute.to);
+                let delayed = (&dispute, EventKind::DisputeDelayed);
+                raise(change, delayed, (&text, &ours(now)))?;
+            }
             dispute.problem = Some(reason);
             save(change, &dispute, Some(now.after(pause.min(PAUSES.1))))
         };

@@ -267,6 +267,7 @@ fn action(event: &Event) -> Option<(&'static str, &'static str, u8)> {
         | EventKind::DisputeSent
         | EventKind::DisputeBounced
         | EventKind::DisputeUnanswered
+        | EventKind::DisputeDelayed
         | EventKind::SubscriptionDisabled => None,
     }
 }

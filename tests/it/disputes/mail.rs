@@ -232,6 +232,20 @@ async fn refusal_is_a_bounce_and_a_delay_is_tried_again_as_the_same_letter() {
 }
 
 #[tokio::test]
+async fn people_are_told_once_that_a_dispute_cannot_be_sent() {
+    let bench = Bench::start_with("later").await;
+    bench.create(json!({ "incident": 1, "send": true })).await;
+    for (tries, told) in [(5, 0), (1, 1), (4, 1)] {
+        for _ in 0..tries {
+            let due = bench.dispute(1).await["attempts"].as_u64().unwrap();
+            bench.step(due * DAY).await;
+        }
+        assert_eq!(bench.events("dispute-delayed").await, told);
+    }
+    assert_eq!(bench.dispute(1).await["state"], "queued");
+}
+
+#[tokio::test]
 async fn message_that_comes_back_finds_its_dispute() {
     let bench = Bench::start().await;
     bench.create(json!({ "incident": 1, "send": true })).await;
