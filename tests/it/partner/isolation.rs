@@ -414,6 +414,18 @@ async fn bundle_and_figures_have_what_the_vendor_may_know_and_nothing_else() {
             .all(|line| line.starts_with("\"'=Company ")),
         "{table}"
     );
+    let ledger = lab.ledger();
+    for blob in &blobs {
+        for (owner, policy) in &blob.plan.owners {
+            let sha256 = blob.sha256.to_string();
+            let accounted = ledger.lines().any(|line| {
+                let said = |part: &str| line.contains(part);
+                said("is shown what") && said(&sha256) && said(&format!("\"{owner}\""))
+            });
+            let told = *policy != SharePolicy::Never && blob.is_seen_by("clamav");
+            assert_eq!(accounted, told, "{owner}: {blob:?}");
+        }
+    }
     let (_, figures) = answer(client.get(lab.url("/monitor_partner/statistics"))).await;
     let figures = figures["data"].as_array().unwrap();
     assert_eq!(figures.len(), 1, "only of its own engine");
