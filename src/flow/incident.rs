@@ -176,6 +176,7 @@ fn open(
         resolved: None,
         kept: None,
         reopened_count: 0,
+        fixes: Vec::new(),
         owner: None,
         deadline: None,
         overdue: false,

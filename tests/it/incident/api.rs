@@ -279,4 +279,11 @@ async fn tags_of_a_change_fade_after_a_day_without_one() {
     assert_eq!(fixes[&scene::engine(0)].seconds, [1]);
     let resolved = scene.incidents().remove(0).state;
     assert_eq!(resolved, IncidentState::Resolved);
+    // A regression does not take back how long the fix had taken.
+    for (verdict, set) in [(malicious("Bad.A"), 3), (Verdict::Undetected, 4)] {
+        scene.says(0, verdict, set).await;
+        let fixes = statistics::fixes(&scene.store, &Wanted::default(), scene.at());
+        let seconds = &fixes.unwrap().0[&scene::engine(0)].seconds;
+        assert_eq!(seconds.len(), if set == 3 { 1 } else { 2 });
+    }
 }
