@@ -257,8 +257,7 @@ fn called_clean(
     (side, detected): (&Side, bool),
     now: Timestamp,
 ) -> Result<Incident, StoreError> {
-    let over = incident.state == IncidentState::Resolved;
-    if over || incident.kept == Some(KeptReason::Removed) {
+    if incident.state == IncidentState::Resolved {
         return Ok(incident);
     }
     let told = format!(
@@ -317,6 +316,17 @@ pub fn removed(change: &mut Change<'_>, seat: &Seat<'_>, now: Timestamp) -> Resu
         )?;
     }
     Ok(())
+}
+
+/// Returns the engines whose incident with a publisher they have not ended, whoever else did.
+///
+/// # Errors
+/// If the store fails.
+pub fn unresolved(read: &impl Read, seat: &Seat<'_>) -> Result<BTreeSet<EngineId>, StoreError> {
+    let all = of_blob(read, &seat.sha256)?.into_iter();
+    let theirs = all.filter(|it| it.publisher == *seat.publisher);
+    let unresolved = theirs.filter(|it| it.state != IncidentState::Resolved);
+    Ok(unresolved.map(|it| it.engine).collect())
 }
 
 /// Reads every incident of a blob, of whatever engine and publisher.

@@ -206,6 +206,31 @@ async fn blob_scanned_before_it_was_held_has_its_incidents_at_once() {
 }
 
 #[tokio::test]
+async fn file_that_returns_and_is_called_clean_resolves_what_its_removal_ended() {
+    for clean_before_it_returns in [true, false] {
+        let mut scene = Scene::new(1).await;
+        scene.hold(1).await;
+        scene.says(0, detects("Bad.A"), 1).await;
+        scene.release(1).await;
+        if clean_before_it_returns {
+            scene.says(0, Verdict::Undetected, 2).await;
+            scene.hold(1).await;
+        } else {
+            // Of another's collection, in which it stayed.
+            scene.hold(2).await;
+            scene.hold(1).await;
+            scene.says(0, Verdict::Undetected, 2).await;
+            assert_eq!(states(&scene), [IncidentState::Resolved; 2]);
+        }
+        let incident = scene.incidents().remove(0);
+        assert_eq!(
+            (incident.state, incident.kept),
+            (IncidentState::Resolved, None)
+        );
+    }
+}
+
+#[tokio::test]
 async fn change_of_the_day_stays_for_the_day() {
     let mut scene = Scene::new(1).await;
     scene.hold(1).await;
@@ -351,7 +376,11 @@ struct Model {
     holds: [bool; 2],
     detects: [bool; 2],
     looked: [bool; 2],
+    /// With which set each engine detected the file last, and as far as a publisher's incident knows.
     set: [u64; 2],
+    known: [[u64; 2]; 2],
+    /// With which set each engine calls the file clean, if that is its last word.
+    clean: [Option<u64>; 2],
     fates: [[Fate; 2]; 2],
 }
 
@@ -367,22 +396,26 @@ impl Model {
             Verdict::Malicious { .. } | Verdict::Suspicious { .. } => {
                 self.detects[e] = true;
                 self.set[e] = says.set;
+                self.clean[e] = None;
                 for p in 0..2 {
                     if self.holds[p] {
                         self.fates[p][e] = Fate::Live;
+                        self.known[p][e] = says.set;
                     }
                 }
             }
             Verdict::Undetected => {
                 self.detects[e] = false;
+                self.clean[e] = Some(says.set);
                 for p in 0..2 {
-                    let live = self.fates[p][e] == Fate::Live;
-                    if self.holds[p] && live && says.set > self.set[e] {
+                    let ends = matches!(self.fates[p][e], Fate::Live | Fate::Gone);
+                    if self.holds[p] && ends && says.set > self.known[p][e] {
                         self.fates[p][e] = Fate::Over;
                     }
                 }
             }
-            Verdict::TypeUnsupported { .. } | Verdict::Timeout | Verdict::Failure { .. } => {}
+            Verdict::TypeUnsupported { .. } => self.clean[e] = None,
+            Verdict::Timeout | Verdict::Failure { .. } => {}
         }
     }
 
@@ -390,7 +423,13 @@ impl Model {
         self.holds[p] = !self.holds[p];
         for e in 0..2 {
             match (self.holds[p], self.fates[p][e]) {
-                (true, _) if self.detects[e] => self.fates[p][e] = Fate::Live,
+                (true, _) if self.detects[e] => {
+                    self.fates[p][e] = Fate::Live;
+                    self.known[p][e] = self.set[e];
+                }
+                (true, Fate::Gone) if self.clean[e] > Some(self.known[p][e]) => {
+                    self.fates[p][e] = Fate::Over;
+                }
                 (false, Fate::Live) => self.fates[p][e] = Fate::Gone,
                 _ => {}
             }
