@@ -9,7 +9,8 @@ use crate::config::Field;
 use crate::flow::incident::family::Families;
 use crate::flow::policy::{self, Consent};
 use crate::model::{
-    EngineId, EngineTable, EngineVersions, Incident, Side, Standing, Timestamp, Verdict,
+    EngineId, EngineTable, EngineVersions, Incident, Side, Signer, Standing, Timestamp, Verdict,
+    Verification,
 };
 use crate::store::{FACTS, PUBLISHERS, Read, Store, StoreError};
 
@@ -42,6 +43,12 @@ pub fn known(
             card.version.or_else(|| from_file(facts.version)),
         ),
         (Field::Company, card.company.or(name)),
+        (Field::ReleaseDate, card.release_date),
+        (Field::Suite, card.suite),
+        (
+            Field::MainFiles,
+            card.main_files.map(|files| files.join(", ")),
+        ),
         (
             Field::Homepage,
             card.homepage.or_else(|| from_file(facts.homepage)),
@@ -69,7 +76,9 @@ pub fn evidence(
     engines: &EngineTable,
     (incident, standing): (&Incident, &Standing),
 ) -> Result<String, StoreError> {
-    let mut text = others(store, engines, (incident, standing))?;
+    let facts = store.get(&FACTS, &incident.sha256)?.unwrap_or_default();
+    let mut text = facts.signer.as_ref().and_then(signed).unwrap_or_default();
+    text.push_str(&others(store, engines, (incident, standing))?);
     match &incident.before {
         Some(side) => {
             let _ = writeln!(text, "Last called clean by your engine: {}", shown(side));
@@ -81,6 +90,17 @@ pub fn evidence(
     let _ = writeln!(text, "First detected: {}", date(first));
     let _ = writeln!(text, "Detected now with: {}", shown(&incident.detected));
     Ok(text)
+}
+
+/// Says who signed the file; nothing if the signature does not fit or was not checked.
+fn signed(signer: &Signer) -> Option<String> {
+    let held = match signer.verification {
+        Verification::Trusted => "the signature is valid and its root is trusted here",
+        Verification::Intact { .. } => "the signature fits the file",
+        Verification::Broken { .. } | Verification::Unchecked { .. } => return None,
+    };
+    let subject = one_line(&signer.subject);
+    Some(format!("Signed by: {subject}; {held}.\n"))
 }
 
 /// Counts the opinions of the engines that are here now, by what they said last: who cannot look
