@@ -159,6 +159,8 @@ pub enum EntryKind {
     Note,
     /// The vendor's word, which both see.
     Vendor,
+    /// The publisher's word to the vendor, which both see.
+    Reply,
     /// Something was sent to the vendor, or came back.
     Dispute,
 }

@@ -2,10 +2,15 @@
 
 use super::record::{self, Act, Told};
 use super::{Seat, entry};
+use crate::flow::policy;
 use crate::model::{
     EngineId, Entry, EntryKind, EventKind, Incident, IncidentState, KeptReason, Timestamp,
 };
 use crate::store::{Change, DEADLINES, HOLDERS, INCIDENT_OF, INCIDENTS, StoreError};
+
+/// Why nothing can be said to a vendor.
+pub const NO_VENDOR: &str = "the policy of this file is `never`: to vendors it does not exist; \
+                             allow at least metadata-only for it or its folder first";
 
 /// Who does something, and when.
 #[derive(Clone, Debug)]
@@ -25,6 +30,8 @@ pub enum Wish {
     Deadline(Timestamp),
     /// A note the vendor does not see.
     Note(String),
+    /// A word to the vendor, which sees it with its own words.
+    Reply(String),
     /// It has been seen and is being worked on.
     Acknowledge,
     /// It is let be, for a reason.
@@ -82,6 +89,7 @@ pub fn act(
             note(change, it, (hand, EntryKind::State), text)?;
         }
         Wish::Note(text) => note(change, it, (hand, EntryKind::Note), text)?,
+        Wish::Reply(text) => note(change, it, (hand, EntryKind::Reply), text)?,
         Wish::Acknowledge => {
             let act = step(IncidentState::Acknowledged, "acknowledged".to_owned());
             record::answer(change, it, (act, EventKind::IncidentAcknowledged))?;
@@ -130,6 +138,10 @@ fn refusal(
     let state = incident.state.as_str();
     let refused = match wish {
         Wish::Owner(_) | Wish::Note(_) => None,
+        Wish::Reply(_) => {
+            let consent = policy::consent(change, &incident.sha256, &incident.publisher)?;
+            consent.is_none().then(|| NO_VENDOR.to_owned())
+        }
         Wish::Deadline(_) | Wish::Close(_) | Wish::Acknowledge if !incident.state.is_live() => {
             Some(format!("the incident is {state}; open it again first"))
         }

@@ -95,6 +95,7 @@ async fn publisher_sees_its_own_incidents_and_no_others() {
         (Method::GET, "/thread", json!({})),
         (Method::PATCH, "", json!({ "owner": "me" })),
         (Method::POST, "/notes", json!({ "text": "x" })),
+        (Method::POST, "/replies", json!({ "text": "x" })),
         (Method::POST, "/acknowledge", json!({})),
         (Method::POST, "/close", json!({ "reason": "x" })),
         (Method::POST, "/reopen", json!({ "reason": "x" })),

@@ -160,6 +160,72 @@ async fn word_reaches_those_who_let_the_vendor_know_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn vendor_and_publisher_talk_and_nobody_else_hears() {
+    let lab = Lab::start().await;
+    let plan = Plan {
+        owners: vec![
+            ("acme", SharePolicy::MetadataOnly),
+            ("beta", SharePolicy::Never),
+        ],
+        engines: vec!["clamav", "yara"],
+    };
+    let blobs = lab.add(&[plan]).await;
+    let sha256 = blobs[0].sha256;
+    incident_of(&lab, sha256, (7, "acme")).await;
+    incident_of(&lab, sha256, (8, "beta")).await;
+    let client = lab.client("clam");
+    let comments = lab.url(&format!("/monitor_partner/hashes/{sha256}/comments"));
+    let said = json!({"data": comment(json!({"comment": "which installer is it?"}))});
+    assert_eq!(answer(client.post(&comments).json(&said)).await.0, 200);
+    let act = |id: u64, what: &str| lab.url(&format!("/acquit/incidents/{id}/{what}"));
+    let (acme, beta) = (lab.client("acme"), lab.client("beta"));
+    let words = |text: &str| json!({ "text": text });
+    let note = acme.post(act(7, "notes")).json(&words("between us"));
+    assert_eq!(answer(note).await.0, 200);
+    let reply = acme
+        .post(act(7, "replies"))
+        .json(&words("our own, built today"));
+    assert_eq!(answer(reply).await.0, 200);
+    let reply = || beta.post(act(8, "replies")).json(&words("it is ours too"));
+    refused(reply(), 403, "ForbiddenError").await;
+    refused(
+        beta.post(act(7, "replies")).json(&words("x")),
+        404,
+        "NotFoundError",
+    )
+    .await;
+    let thread = lab.url(&format!("/monitor_partner/hashes/{sha256}/thread"));
+    let (status, shown) = answer(client.get(&thread)).await;
+    assert_eq!(status, 200, "{shown}");
+    let heard: std::collections::BTreeSet<_> = shown["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|word| {
+            let word = &word["attributes"];
+            (
+                word["from"].as_str().unwrap(),
+                word["text"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("publisher", "our own, built today"),
+        ("vendor", "which installer is it?"),
+    ];
+    assert_eq!(heard, expected.into());
+    let (_, others) = answer(lab.client("yarists").get(&thread)).await;
+    assert_eq!(others["data"], json!([]));
+    let ledger = lab.ledger();
+    let lines: Vec<_> = ledger
+        .lines()
+        .filter(|line| line.contains("a reply for"))
+        .collect();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].contains("policy metadata-only") && lines[0].contains("acme"));
+}
+
+#[tokio::test]
 async fn confirmation_of_an_earlier_detection_does_not_hide_a_new_one() {
     let lab = Lab::start().await;
     let blobs = lab
