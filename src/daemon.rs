@@ -154,6 +154,7 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
         store: store.clone(),
         collections: collections.clone(),
         metrics: metrics.clone(),
+        ingest: ingest.clone(),
         engines: engines.clone(),
     };
     let (control, orders) = mpsc::channel(16);

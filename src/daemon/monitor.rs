@@ -11,6 +11,7 @@ use crate::flow::collection::Collections;
 use crate::flow::dispute::{Disputes, Post};
 use crate::flow::facts::Reader;
 use crate::flow::incident::watch::Watch;
+use crate::flow::ingest::Ingest;
 use crate::flow::mail::Mailer;
 use crate::flow::notify::Notifier;
 use crate::flow::statistics;
@@ -32,6 +33,8 @@ pub struct Monitor {
     pub notifier: Arc<Notifier>,
     /// Every series.
     pub metrics: Metrics,
+    /// The way to the engines.
+    pub ingest: Ingest,
     /// Which engines there are.
     pub engines: watch::Receiver<EngineTable>,
 }
@@ -66,7 +69,7 @@ impl Monitor {
             Arc::clone(&self.config),
             self.engines.clone(),
         );
-        Post::new(disputes, mailer)
+        Post::new(disputes, mailer, self.ingest.clone())
     }
 
     /// Reads what files say of themselves.

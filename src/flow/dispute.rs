@@ -13,6 +13,7 @@
 
 mod archive;
 mod bounce;
+mod check;
 mod draft;
 mod evidence;
 mod family;

@@ -78,13 +78,27 @@ async fn preview_is_what_the_dispute_says() {
 }
 
 #[tokio::test]
+async fn text_has_the_whole_card_and_who_signed() {
+    let bench = Bench::start().await;
+    bench.fill_card().await;
+    let preview = bench.preview(json!({ "incident": 1 })).await.unwrap();
+    let text = preview["text"].as_str().unwrap();
+    for line in [
+        "Released: 2026-11-01\n",
+        "Suite: Forge\n",
+        "Main files: anvil.exe, hammer.dll\n",
+        "Signed by: CN=Acme; the signature fits the file.\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn only_who_looked_and_found_nothing_speaks_for_a_file() {
     let bench = Bench::start().await;
-    let again = bench
-        .appliance
-        .upload("setup.exe", &vec![b'x'; 200_000])
-        .await;
-    assert!(again.contains(&bench.sha256));
+    let again = format!("/files/{}/analyse?reuse=never", bench.sha256);
+    let (status, _) = answer(bench.appliance.post(&again)).await;
+    assert_eq!(status, StatusCode::OK);
     let unsupported = acquit::model::Verdict::TypeUnsupported {
         reason: "no document".to_owned(),
     };

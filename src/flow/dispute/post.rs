@@ -8,9 +8,10 @@ use tracing::{error, warn};
 use super::bounce::letter_name;
 use super::draft::may_leave;
 use super::record::{put, remind_at, save};
-use super::{Disputes, Doer, Package, archive, follow};
+use super::{Disputes, Doer, Package, archive, check, follow};
 use crate::flow::events::{self, Draft as EventDraft};
 use crate::flow::incident::ACQUIT;
+use crate::flow::ingest::Ingest;
 use crate::flow::mail::{Attachment, Letter, MailError, Mailer, is_address};
 use crate::model::{
     About, Dispute, DisputeState, Event, EventKind, LedgerEntry, LedgerKind, Timestamp,
@@ -32,12 +33,18 @@ const BATCH: usize = 100;
 pub struct Post {
     disputes: Disputes,
     mailer: Option<Mailer>,
+    ingest: Ingest,
 }
 
 impl Post {
-    /// Sends by `mailer`; without one, what goes by mail waits.
-    pub const fn new(disputes: Disputes, mailer: Option<Mailer>) -> Self {
-        Self { disputes, mailer }
+    /// Sends by `mailer`; without one, what goes by mail waits. Engines are asked again through
+    /// `ingest`.
+    pub const fn new(disputes: Disputes, mailer: Option<Mailer>, ingest: Ingest) -> Self {
+        Self {
+            disputes,
+            mailer,
+            ingest,
+        }
     }
 
     /// Does what is due until told to end.
@@ -78,8 +85,14 @@ impl Post {
         Ok(())
     }
 
-    /// Sends a dispute that waits.
+    /// Sends a dispute that waits, if its engine says so with what it scans with now.
     async fn deliver(&self, dispute: Dispute, now: Timestamp) -> Result<(), StoreError> {
+        if let Some(engine) = check::outdated(&self.disputes.store, &dispute)? {
+            let reason = format!("{engine} is asked again: it has newer signatures now");
+            let asked = check::look_again(&self.ingest, (&dispute, engine), now).await;
+            let reason = asked.map_or_else(|error| error.to_string(), |()| reason);
+            return self.put_off(dispute.id, (reason, now)).await;
+        }
         let package = match dispute.with_file {
             true => match self.disputes.pack(&dispute).await {
                 Ok(package) => Some(package),

@@ -10,12 +10,13 @@ use acquit::flow::dispute::{Disputes, Post};
 use acquit::flow::events::{Draft, raise};
 use acquit::flow::mail::Mailer;
 use acquit::model::{
-    About, AnalysisId, ApiKey, Detection, DetectionName, EngineId, EventKind, Family, Incident,
-    IncidentState, Item, ItemFile, ItemPath, KeyRole, Publisher, ReleaseCard, Seat, Sha256,
-    SharePolicy, Side, Standing, Timestamp,
+    About, AnalysisId, ApiKey, Detection, DetectionName, EngineId, EventKind, Family, FileFacts,
+    Incident, IncidentState, Item, ItemFile, ItemPath, KeyRole, Publisher, ReleaseCard, Seat,
+    SetSource, Sha256, SharePolicy, Side, SignatureSet, SignatureSetId, Standing, Timestamp,
 };
 use acquit::store::{
-    BLOB_ITEMS, Change, INCIDENT_INDEX, INCIDENT_OF, INCIDENTS, ITEMS, KEYS, PUBLISHERS, STANDINGS,
+    BLOB_ITEMS, Change, FACTS, HOLDERS, HoldRow, INCIDENT_INDEX, INCIDENT_OF, INCIDENTS, ITEMS,
+    KEYS, PUBLISHERS, SETS, SIGNATURE_SETS, STANDINGS, SignatureSetRow,
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -102,7 +103,7 @@ impl Bench {
             .await;
         let bench = Self {
             sha256: analysis.sha256.to_string(),
-            post: Arc::new(Post::new(disputes, mailer)),
+            post: Arc::new(Post::new(disputes, mailer, appliance.ingest.clone())),
             appliance,
             place,
             server,
@@ -215,6 +216,40 @@ impl Bench {
         self.appliance.store.write(write).await.unwrap();
     }
 
+    /// Lets ClamAV scan with a set that came after that by which it detected the file.
+    pub async fn promote(&self) {
+        let sha256: Sha256 = self.sha256.parse().unwrap();
+        let write = self.appliance.store.write(move |change| {
+            let clamav: EngineId = "clamav".parse().unwrap();
+            let now = versions().signature_set.unwrap();
+            let then = SignatureSetId("before".to_owned());
+            for (set, came) in [(&then, 1), (&now, 2)] {
+                let row = set_row(&clamav, (set, came));
+                change.put(&SETS, &(clamav.clone(), set.clone()), &row)?;
+            }
+            let active = SignatureSetRow {
+                id: now,
+                created_at: Timestamp::from_millis(2),
+                source: "seed".to_owned(),
+                previous: None,
+                held: false,
+            };
+            change.put(&SIGNATURE_SETS, &clamav, &active)?;
+            let mut standing = change.get(&STANDINGS, &sha256)?.unwrap();
+            let detection = standing.detections.get_mut(&clamav).unwrap();
+            detection.versions.signature_set = Some(then);
+            change.put(&STANDINGS, &sha256, &standing)?;
+            let acme: acquit::model::PublisherId = "acme".parse().unwrap();
+            let held = HoldRow {
+                items: 1,
+                since: Timestamp::from_millis(1),
+            };
+            change.put(&INCIDENT_OF, &(sha256, clamav, acme.clone()), &1)?;
+            change.put(&HOLDERS, &(sha256, acme), &held)
+        });
+        write.await.unwrap();
+    }
+
     /// Makes whoever reads the directory of vendors next, which is what packing begins with, wait.
     pub fn block_vendors(&self) -> Blocked {
         let path = self.place.path().join("vendors.toml");
@@ -248,6 +283,25 @@ impl Bench {
             change.put(&ITEMS, &(acme, folder), &above)
         });
         write.await.unwrap();
+    }
+
+    /// States the rest of the release card, and lets the file be signed.
+    pub async fn fill_card(&self) {
+        self.publisher(|publisher| {
+            let card = &mut publisher.card;
+            card.release_date = Some("2026-11-01".to_owned());
+            card.suite = Some("Forge".to_owned());
+            card.main_files = Some(["anvil.exe", "hammer.dll"].map(str::to_owned).into());
+        })
+        .await;
+        let sha256: Sha256 = self.sha256.parse().unwrap();
+        let facts: FileFacts = serde_json::from_value(json!({ "signer": {
+            "subject": "CN=Acme", "issuer": "CN=Root", "serial": "01", "thumbprint": "02",
+            "digest": "sha256", "verification": { "result": "intact", "reason": "a test" },
+        }}))
+        .unwrap();
+        let write = move |change: &mut Change<'_>| change.put(&FACTS, &sha256, &facts);
+        self.appliance.store.write(write).await.unwrap();
     }
 
     pub async fn forget_card(&self) {
@@ -409,6 +463,15 @@ fn standing(analysis: AnalysisId) -> Standing {
         engines: ["clamav", "yara"].map(|it| it.parse().unwrap()).into(),
         ..Standing::default()
     }
+}
+
+fn set_row(engine: &EngineId, (set, came): (&SignatureSetId, u64)) -> SignatureSet {
+    serde_json::from_value(json!({
+        "engine": engine, "id": set, "state": "active", "state_at": came, "created_at": came,
+        "source": SetSource::Seed, "digest": "", "files": 1, "size_bytes": 1, "own_bytes": 1,
+        "on_disk": true,
+    }))
+    .unwrap()
 }
 
 fn incident(analysis: AnalysisId) -> Incident {

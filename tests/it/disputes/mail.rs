@@ -1,11 +1,11 @@
 //! What a vendor's mail server gets, when, and what becomes of it.
 
-use acquit::model::{ApiKey, EventKind, IncidentState, SharePolicy};
+use acquit::model::{ApiKey, EventKind, IncidentState, SharePolicy, Verdict};
 use acquit::store::{INCIDENTS, STANDINGS};
 use serde_json::json;
 
 use super::bench::{Bench, DAY};
-use crate::http::appliance::refused;
+use crate::http::appliance::{malicious, refused};
 
 #[tokio::test]
 async fn file_goes_in_the_archive_the_vendor_opens_and_the_ledger_knew_before() {
@@ -193,6 +193,27 @@ async fn incident_is_notified_by_what_was_sent_and_by_nothing_before() {
     bench.step(60_000).await;
     assert_eq!(bench.dispute(2).await["state"], "sent");
     assert_eq!(state(), IncidentState::Notified);
+}
+
+#[tokio::test]
+async fn engine_with_newer_signatures_is_asked_again_before_anything_leaves() {
+    for (verdict, state) in [
+        (malicious("Win.Test.FP"), "sent"),
+        (Verdict::Undetected, "withdrawn"),
+    ] {
+        let bench = Bench::start().await;
+        bench.promote().await;
+        bench.create(json!({ "incident": 1, "send": true })).await;
+        bench.step(0).await;
+        let waiting = bench.dispute(1).await;
+        assert_eq!((&waiting["state"], bench.mails()), (&json!("queued"), 0));
+        let why = waiting["problem"].as_str().unwrap();
+        assert!(why.contains("newer signatures"), "{why}");
+        assert_eq!(bench.appliance.answer("clamav", verdict).await, 1);
+        bench.step(60_000).await;
+        assert_eq!(bench.dispute(1).await["state"], state);
+        assert_eq!(bench.mails(), usize::from(state == "sent"));
+    }
 }
 
 #[tokio::test]
