@@ -154,6 +154,8 @@ async fn run(config: Config, broker: Broker) -> anyhow::Result<()> {
         store: store.clone(),
         collections: collections.clone(),
         metrics: metrics.clone(),
+        ingest: ingest.clone(),
+        engines: engines.clone(),
     };
     let (control, orders) = mpsc::channel(16);
     let listener = TcpListener::bind(config.http.listen)

@@ -80,6 +80,9 @@ pub struct DisputeArguments {
     /// Send it at once if the vendor takes mail
     #[arg(long, conflicts_with = "preview")]
     send: bool,
+    /// Make it this engine's alone, though engines that share its signatures have one
+    #[arg(long)]
+    apart: bool,
     /// Entry of the directory of vendors, if the engine has several
     #[arg(long, value_name = "ID")]
     vendor: Option<String>,
@@ -156,6 +159,9 @@ pub async fn dispute(context: &Context, arguments: DisputeArguments) -> anyhow::
         _ => "policy",
     };
     let mut order = json!({ "incident": arguments.id, "file": file, "send": arguments.send });
+    if arguments.apart {
+        order["apart"] = true.into();
+    }
     if let Some(vendor) = arguments.vendor {
         order["vendor"] = vendor.into();
     }

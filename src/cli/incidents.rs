@@ -43,6 +43,13 @@ pub enum IncidentsCommand {
         /// The note
         text: String,
     },
+    /// Say something to the vendor, which sees it beside its own words
+    Reply {
+        /// Its number
+        number: u64,
+        /// What to say
+        text: String,
+    },
     /// Say that somebody works on it
     Acknowledge {
         /// Its number
@@ -122,6 +129,9 @@ pub async fn run(context: &Context, command: IncidentsCommand) -> anyhow::Result
         } => assign(context, number, (owner, deadline)).await,
         IncidentsCommand::Note { number, text } => {
             act(context, number, ("notes", json!({ "text": text }))).await
+        }
+        IncidentsCommand::Reply { number, text } => {
+            act(context, number, ("replies", json!({ "text": text }))).await
         }
         IncidentsCommand::Acknowledge { number } => {
             act(context, number, ("acknowledge", json!({}))).await

@@ -109,6 +109,12 @@ pub enum Field {
     Version,
     /// Who made it.
     Company,
+    /// When it was released.
+    ReleaseDate,
+    /// The suite it belongs to.
+    Suite,
+    /// Names of its main files.
+    MainFiles,
     /// Where to read about it.
     Homepage,
     /// Where to get it.
@@ -126,6 +132,9 @@ impl Field {
             Self::Product => "product",
             Self::Version => "version",
             Self::Company => "company",
+            Self::ReleaseDate => "release_date",
+            Self::Suite => "suite",
+            Self::MainFiles => "main_files",
             Self::Homepage => "homepage",
             Self::DownloadUrl => "download_url",
             Self::Purpose => "purpose",

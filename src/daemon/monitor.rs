@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -10,11 +11,13 @@ use crate::flow::collection::Collections;
 use crate::flow::dispute::{Disputes, Post};
 use crate::flow::facts::Reader;
 use crate::flow::incident::watch::Watch;
+use crate::flow::ingest::Ingest;
 use crate::flow::mail::Mailer;
 use crate::flow::notify::Notifier;
 use crate::flow::statistics;
 use crate::flow::vendor::daily;
 use crate::metrics::Metrics;
+use crate::model::EngineTable;
 use crate::store::Store;
 
 /// What the stages stand on.
@@ -30,6 +33,10 @@ pub struct Monitor {
     pub notifier: Arc<Notifier>,
     /// Every series.
     pub metrics: Metrics,
+    /// The way to the engines.
+    pub ingest: Ingest,
+    /// Which engines there are.
+    pub engines: watch::Receiver<EngineTable>,
 }
 
 impl Monitor {
@@ -57,8 +64,12 @@ impl Monitor {
             tracing::error!(error = format!("{error:#}"), "No mail can be sent");
             None
         });
-        let disputes = Disputes::new(self.store.clone(), Arc::clone(&self.config));
-        Post::new(disputes, mailer)
+        let disputes = Disputes::new(
+            self.store.clone(),
+            Arc::clone(&self.config),
+            self.engines.clone(),
+        );
+        Post::new(disputes, mailer, self.ingest.clone())
     }
 
     /// Reads what files say of themselves.

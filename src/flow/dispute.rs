@@ -13,25 +13,32 @@
 
 mod archive;
 mod bounce;
+mod check;
 mod draft;
 mod evidence;
+mod family;
+mod follow;
 mod post;
+mod record;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::config::{Config, VendorDirectory};
-use crate::flow::incident;
+use crate::flow::incident::family::Families;
 use crate::model::{
-    Dispute, DisputeState, Entry, EntryKind, LedgerEntry, LedgerKind, PublisherId, Timestamp,
+    Dispute, DisputeState, EngineTable, LedgerEntry, LedgerKind, PublisherId, Timestamp,
 };
-use crate::store::{
-    Change, DISPUTE_DUE, DISPUTES, DISPUTES_OF, LedgerError, META, Store, StoreError,
-};
+use crate::store::{Change, DISPUTES, DISPUTES_OF, LedgerError, META, Store, StoreError};
+use draft::Means;
+use record::{put, remind_at, under_way};
 
 pub use archive::Package;
 pub use bounce::dispute_of;
 pub use draft::{Draft, Order, Wish};
+pub use family::Kin;
 pub use post::{Post, bounces_key};
 
 /// Name of the number of the last dispute.
@@ -113,12 +120,22 @@ pub struct Doer {
 pub struct Disputes {
     store: Store,
     config: Arc<Config>,
+    engines: watch::Receiver<EngineTable>,
 }
 
 impl Disputes {
-    /// Stands on the store and the configuration.
-    pub const fn new(store: Store, config: Arc<Config>) -> Self {
-        Self { store, config }
+    /// Stands on the store and the configuration; of the engines it is known which there are and
+    /// which share signatures.
+    pub const fn new(
+        store: Store,
+        config: Arc<Config>,
+        engines: watch::Receiver<EngineTable>,
+    ) -> Self {
+        Self {
+            store,
+            config,
+            engines,
+        }
     }
 
     /// Reads the directory of vendors as it is now.
@@ -133,9 +150,19 @@ impl Disputes {
     /// Returns exactly what would leave, to whom and by which consent, and does nothing.
     ///
     /// # Errors
-    /// If nothing may leave, or nobody knows where to.
+    /// If nothing may leave, nobody knows where to, or the family has its dispute already.
     pub fn preview(&self, order: &Order) -> Result<Draft, DisputeError> {
-        draft::draft(&self.store, (&self.config, &self.directory()?), order)
+        let engines = self.engines.borrow().clone();
+        let directory = self.directory()?;
+        let means = Means {
+            config: &self.config,
+            directory: &directory,
+            engines: &engines,
+        };
+        let draft = draft::draft(&self.store, &means, order)?;
+        let families = Families::of(&engines);
+        let other = family::another(&self.store, (&families, order.kin), &draft.incident)?;
+        other.map_or(Ok(draft), |other| Err(DisputeError::Conflict(other)))
     }
 
     /// Makes a dispute; it waits to be sent if that was ordered and the vendor takes mail.
@@ -148,12 +175,21 @@ impl Disputes {
         if order.file == Wish::With && draft.with_file() {
             self.note_consent(&draft, doer).await?;
         }
+        let incident = draft.incident.clone();
         let mut dispute = draft.into_dispute(doer);
         if order.send && dispute.by_mail {
             dispute.state = DisputeState::Queued;
+            dispute.released_by = Some(doer.id.clone());
         }
+        let maker = doer.clone();
+        let (families, kin) = (Families::of(&self.engines.borrow()), order.kin);
         let write = move |change: &mut Change<'_>| {
             if let Some(other) = under_way(change, dispute.incident)? {
+                return Ok(Err(format!(
+                    "dispute {other} of this incident is under way; withdraw it first"
+                )));
+            }
+            if let Some(other) = family::another(change, (&families, kin), &incident)? {
                 return Ok(Err(other));
             }
             let last = change.get(&META, &NUMBER.to_owned())?.unwrap_or(0);
@@ -165,16 +201,11 @@ impl Disputes {
                 _ => "is prepared for",
             };
             let text = format!("Dispute {} {text} {}", dispute.id, dispute.to);
-            let now = dispute.created_at;
-            put(change, &mut dispute, (&text, now))?;
+            put(change, &mut dispute, (&text, &maker))?;
             Ok(Ok(dispute))
         };
         let made = self.store.write(write).await?;
-        made.map_err(|other| {
-            DisputeError::Conflict(format!(
-                "dispute {other} of this incident is under way; withdraw it first"
-            ))
-        })
+        made.map_err(DisputeError::Conflict)
     }
 
     /// The order itself is the consent for a file that is given on request.
@@ -232,6 +263,7 @@ impl Disputes {
     /// # Errors
     /// If it does not go by mail, or is not waiting for this.
     pub async fn send(&self, id: u64, doer: Doer) -> Result<Dispute, DisputeError> {
+        let sender = doer.id.clone();
         self.change(id, doer, move |dispute, _| {
             if !dispute.by_mail {
                 let to = &dispute.to;
@@ -245,6 +277,7 @@ impl Disputes {
                 return Err(format!("dispute {id} is {}", dispute.state.as_str()));
             }
             dispute.state = DisputeState::Queued;
+            dispute.released_by = Some(sender.clone());
             Ok(format!("Dispute {id} is on its way to {}", dispute.to))
         })
         .await
@@ -313,19 +346,9 @@ impl Disputes {
     /// # Errors
     /// If the file does not go with it, or may not any more.
     pub async fn package(&self, id: u64, doer: &Doer) -> Result<Package, DisputeError> {
-        let dispute = self.get(id)?;
-        if !dispute.with_file {
-            let message = "no file goes with this dispute: its text is all that leaves";
-            return Err(DisputeError::Conflict(message.to_owned()));
-        }
-        if dispute.state.is_over() {
-            let state = dispute.state.as_str();
-            return Err(DisputeError::Conflict(format!("dispute {id} is {state}")));
-        }
-        if let Err(reason) = draft::may_leave(&self.store, &dispute)? {
-            return Err(DisputeError::Conflict(reason));
-        }
-        let package = self.pack(&dispute).await?;
+        let package = self.pack(&self.to_pack(id)?).await?;
+        // Packing takes its time: what was allowed before may be allowed no more.
+        let dispute = self.to_pack(id)?;
         let text = format!("dispute {id}: the file, to be taken to {}", dispute.vendor);
         let mut entry = LedgerEntry::new(doer.now, LedgerKind::Egress, doer.id.clone(), text);
         entry.publisher = Some(dispute.publisher);
@@ -335,6 +358,23 @@ impl Disputes {
         entry.rule = Some(dispute.rule);
         self.store.ledger().append(entry).await?;
         Ok(package)
+    }
+
+    /// Reads a dispute whose file may leave now.
+    fn to_pack(&self, id: u64) -> Result<Dispute, DisputeError> {
+        let dispute = self.get(id)?;
+        if !dispute.with_file {
+            let message = "no file goes with this dispute: its text is all that leaves";
+            return Err(DisputeError::Conflict(message.to_owned()));
+        }
+        if dispute.state.is_over() {
+            let state = dispute.state.as_str();
+            return Err(DisputeError::Conflict(format!("dispute {id} is {state}")));
+        }
+        match draft::may_leave(&self.store, &dispute)? {
+            Ok(()) => Ok(dispute),
+            Err(reason) => Err(DisputeError::Conflict(reason)),
+        }
     }
 
     async fn pack(&self, dispute: &Dispute) -> Result<Package, DisputeError> {
@@ -368,7 +408,7 @@ impl Disputes {
             };
             let done = act(&mut dispute, doer.now);
             if let Ok(text) = &done {
-                put(change, &mut dispute, (text, doer.now))?;
+                put(change, &mut dispute, (text, &doer))?;
             }
             Ok(Some(done.map(|_| dispute)))
         };
@@ -380,57 +420,4 @@ impl Disputes {
 
 fn unknown(id: u64) -> DisputeError {
     DisputeError::NotFound(format!("dispute {id}"))
-}
-
-fn remind_at(days: u32, now: Timestamp) -> Option<Timestamp> {
-    let pause = std::time::Duration::from_secs(u64::from(days) * 86_400);
-    (days > 0).then(|| now.after(pause))
-}
-
-/// Returns the number of a dispute of the incident that is not over.
-fn under_way(change: &Change<'_>, incident: u64) -> Result<Option<u64>, StoreError> {
-    let prefix = incident.to_be_bytes();
-    for ((_, id), ()) in change.list(&DISPUTES_OF, (&prefix, None), 1000)? {
-        let dispute = change.get(&DISPUTES, &id)?;
-        if dispute.is_some_and(|dispute: Dispute| !dispute.state.is_over()) {
-            return Ok(Some(id));
-        }
-    }
-    Ok(None)
-}
-
-/// Writes a dispute, when it is due next, and what happened into its incident's thread.
-fn put(
-    change: &mut Change<'_>,
-    dispute: &mut Dispute,
-    (text, now): (&str, Timestamp),
-) -> Result<(), StoreError> {
-    dispute.state_at = now;
-    let due = match dispute.state {
-        DisputeState::Queued => Some(now),
-        DisputeState::Sent => dispute.remind_at,
-        _ => None,
-    };
-    save(change, dispute, due)?;
-    let entry = Entry {
-        at: now,
-        author: dispute.author.clone(),
-        kind: EntryKind::Dispute,
-        text: text.to_owned(),
-    };
-    incident::enter(change, dispute.incident, entry)?;
-    Ok(())
-}
-
-/// Writes a dispute and when it is due next. Rows that are due twice find nothing to do.
-fn save(
-    change: &mut Change<'_>,
-    dispute: &Dispute,
-    due: Option<Timestamp>,
-) -> Result<(), StoreError> {
-    change.put(&DISPUTES, &dispute.id, dispute)?;
-    if let Some(due) = due {
-        change.put(&DISPUTE_DUE, &(due.millis(), dispute.id), &())?;
-    }
-    Ok(())
 }

@@ -2,15 +2,16 @@
 //!
 //! There is one for each blob, engine and publisher, for ever. It follows what its engine says of
 //! the file's content, in the change that learns of it: opened by a detection, resolved only when
-//! the same engine, by newer signatures or in another version, calls the file clean. A failure, a
-//! timeout, a file the engine cannot read, an engine that is gone and an answer by older signatures
-//! end nothing.
+//! the same engine, by newer signatures or in a greater version, calls the file clean. A failure, a
+//! timeout, a file the engine cannot read, an engine that is gone, an answer by older signatures
+//! and an image that was only built again end nothing.
 
 pub mod desk;
 pub mod family;
 pub mod find;
 mod newer;
 mod record;
+mod version;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ use crate::store::{
 use newer::Newer;
 use record::{Act, Told};
 
-pub use desk::{Confirmed, confirmed, enter, fixed_in, notified};
+pub use desk::{Confirmed, confirmed, enter, notified};
 pub use record::with;
 
 /// Who writes into a thread what nobody else did.
@@ -175,6 +176,7 @@ fn open(
         resolved: None,
         kept: None,
         reopened_count: 0,
+        fixes: Vec::new(),
         owner: None,
         deadline: None,
         overdue: false,
@@ -255,8 +257,7 @@ fn called_clean(
     (side, detected): (&Side, bool),
     now: Timestamp,
 ) -> Result<Incident, StoreError> {
-    let over = incident.state == IncidentState::Resolved;
-    if over || incident.kept == Some(KeptReason::Removed) {
+    if incident.state == IncidentState::Resolved {
         return Ok(incident);
     }
     let told = format!(
@@ -315,6 +316,17 @@ pub fn removed(change: &mut Change<'_>, seat: &Seat<'_>, now: Timestamp) -> Resu
         )?;
     }
     Ok(())
+}
+
+/// Returns the engines whose incident with a publisher they have not ended, whoever else did.
+///
+/// # Errors
+/// If the store fails.
+pub fn unresolved(read: &impl Read, seat: &Seat<'_>) -> Result<BTreeSet<EngineId>, StoreError> {
+    let all = of_blob(read, &seat.sha256)?.into_iter();
+    let theirs = all.filter(|it| it.publisher == *seat.publisher);
+    let unresolved = theirs.filter(|it| it.state != IncidentState::Resolved);
+    Ok(unresolved.map(|it| it.engine).collect())
 }
 
 /// Reads every incident of a blob, of whatever engine and publisher.

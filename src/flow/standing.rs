@@ -71,9 +71,15 @@ pub fn held(
         (publisher, &sha256),
         (&BTreeSet::new(), &standing.tags()),
     )?;
-    let engines: BTreeSet<_> = standing.detections.keys().cloned().collect();
-    let opinions = heard::opinions(change, &sha256, &engines)?;
     let seat = incident::Seat { sha256, publisher };
+    let mut standing = standing;
+    // Incidents that ended when the file was removed go on where it is now.
+    standing
+        .watched
+        .extend(incident::unresolved(change, &seat)?);
+    let detecting = standing.detections.keys();
+    let engines: BTreeSet<_> = detecting.chain(&standing.watched).cloned().collect();
+    let opinions = heard::opinions(change, &sha256, &engines)?;
     let watched = incident::follow(change, &seat, &incident::news(&opinions, &standing), now)?;
     let mut after = standing;
     after.watched.extend(watched);
@@ -94,7 +100,11 @@ fn first_held(
     if opinions.is_empty() {
         return Ok(());
     }
-    let before = Standing::default();
+    let seat = incident::Seat { sha256, publisher };
+    let before = Standing {
+        watched: incident::unresolved(change, &seat)?,
+        ..Standing::default()
+    };
     let mut after = next(&before, (last, now), &opinions);
     after.first_detection_at = heard::first_detection(change, &sha256)?;
     let renewal = Renewal {

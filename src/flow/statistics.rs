@@ -284,7 +284,7 @@ fn line(
 /// How an engine, or a vendor's engines together, fare with false positives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fixes {
-    /// Seconds from opening to fix, of each incident that was fixed; in order.
+    /// Seconds from opening to fix, of each time an incident was fixed; in order.
     pub seconds: Vec<u64>,
     /// Seconds since opening, of each incident that is not over; in order.
     pub open_seconds: Vec<u64>,
@@ -304,6 +304,8 @@ impl Fixes {
         if let Some(set) = set {
             *self.sets.entry(set.to_string()).or_default() += 1;
         }
+        // A regression takes nothing from how long the fix before had taken.
+        self.seconds.extend(&incident.fixes);
         if incident.state == IncidentState::Resolved {
             let took = incident.state_at.since(incident.reopened_at);
             self.seconds.push(took.as_secs());

@@ -14,7 +14,7 @@ mod walk;
 pub use walk::{Found, Ignored, Selection, hashes, may_see_group};
 
 use crate::flow::policy::{self, Sight};
-use crate::model::{EngineId, Sha256, Timestamp, Vendor, VendorId};
+use crate::model::{Comment, EngineId, Sha256, Timestamp, Vendor, VendorId};
 use crate::store::{COMMENTS, Change, Read, STANDINGS, Store, StoreError, VENDORS};
 
 /// Why a vendor, or who answers it, cannot have or do something.
@@ -86,6 +86,28 @@ pub fn is_ignored(
     let standing = read.row(&STANDINGS, sha256)?.unwrap_or_default();
     let detection = standing.detections.get(engine);
     Ok(detection.is_some_and(|detection| comment.at >= detection.since))
+}
+
+/// Takes of a comment what was true of an earlier detection alone, if there is another now: that
+/// the vendor stands by it, and in what it is fixed.
+///
+/// # Errors
+/// If the store fails.
+pub fn of_now(
+    read: &impl Read,
+    (sha256, engine): &(Sha256, EngineId),
+    comment: Comment,
+) -> Result<Comment, StoreError> {
+    let standing = read.row(&STANDINGS, sha256)?.unwrap_or_default();
+    let detection = standing.detections.get(engine);
+    if detection.is_none_or(|detection| comment.at >= detection.since) {
+        return Ok(comment);
+    }
+    Ok(Comment {
+        confirmed: false,
+        fixed_in: None,
+        ..comment
+    })
 }
 
 /// Makes a change that may be refused; a refusal must come before the first write.

@@ -3,6 +3,7 @@
 //! A key is looked up by its public id and compared by digest in constant time.
 //! An unknown key and a wrong one get the same answer after the same work.
 
+mod pace;
 mod reads;
 mod rights;
 
@@ -121,8 +122,13 @@ pub async fn authenticate(
     if let Some(line) = reads::line(&app, &caller, &request) {
         append(&app, line).await?;
     }
+    let (role, began) = (caller.role(), tokio::time::Instant::now());
     request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    let response = next.run(request).await;
+    if role == KeyRole::Vendor && response.status() == StatusCode::NOT_FOUND {
+        pace::wait(began).await;
+    }
+    Ok(response)
 }
 
 /// Counts a request of a key, and remembers that it was used.

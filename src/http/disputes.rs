@@ -20,7 +20,7 @@ use super::download::attachment;
 use super::envelope::{Answer, Base, Collection, Object, PageQuery, Paging, invalid_cursor};
 use super::error::{ApiError, ErrorBody};
 use super::{App, now};
-use crate::flow::dispute::{DisputeError, Disputes, Doer, Order, Wish, dispute_of};
+use crate::flow::dispute::{DisputeError, Disputes, Doer, Kin, Order, Wish, dispute_of};
 use crate::model::{Dispute, KeyRole};
 use crate::store::INCIDENTS;
 use view::{DisputeAttributes, PreviewAttributes, object, preview_object};
@@ -114,6 +114,9 @@ pub struct OrderAttributes {
     /// Whether it is sent at once where the vendor takes mail.
     #[serde(default)]
     send: bool,
+    /// Whether it is this engine's alone, though engines that share its signatures have one.
+    #[serde(default)]
+    apart: bool,
 }
 
 /// Whether the file goes with it.
@@ -140,6 +143,10 @@ impl From<OrderAttributes> for Order {
             },
             vendor: order.vendor,
             send: order.send,
+            kin: match order.apart {
+                true => Kin::Apart,
+                false => Kin::Together,
+            },
         }
     }
 }
@@ -177,7 +184,12 @@ impl From<DisputeError> for ApiError {
 }
 
 fn disputes(app: &App) -> Disputes {
-    Disputes::new(app.api.store.clone(), Arc::clone(&app.api.config))
+    let api = &app.api;
+    Disputes::new(
+        api.store.clone(),
+        Arc::clone(&api.config),
+        api.engines.clone(),
+    )
 }
 
 fn doer(caller: &Caller) -> Doer {

@@ -32,6 +32,7 @@ const RULES: &[Rule] = &[
     rule("PATCH", "/acquit/incidents/{id}", WRITERS),
     rule("GET", "/acquit/incidents/{id}/thread", READERS),
     rule("POST", "/acquit/incidents/{id}/notes", WRITERS),
+    rule("POST", "/acquit/incidents/{id}/replies", WRITERS),
     rule("POST", "/acquit/incidents/{id}/acknowledge", WRITERS),
     rule("POST", "/acquit/incidents/{id}/close", WRITERS),
     rule("POST", "/acquit/incidents/{id}/reopen", WRITERS),
@@ -46,6 +47,7 @@ const RULES: &[Rule] = &[
     list::thread,
     acts::patch,
     acts::note,
+    acts::reply,
     acts::acknowledge,
     acts::close,
     acts::reopen,
@@ -60,6 +62,7 @@ fn routes() -> Router<Arc<App>> {
         .route("/", get(list::show).patch(acts::patch))
         .route("/thread", get(list::thread))
         .route("/notes", post(acts::note))
+        .route("/replies", post(acts::reply))
         .route("/acknowledge", post(acts::acknowledge))
         .route("/close", post(acts::close))
         .route("/reopen", post(acts::reopen));

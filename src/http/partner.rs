@@ -14,6 +14,7 @@ mod items;
 mod requests;
 mod shown;
 mod statistics;
+mod thread;
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use axum::routing::{get, post};
 use utoipa::OpenApi;
 
 use super::App;
-use super::access::{Area, Rule, VENDORS, WRITERS, rule};
+use super::access::{Area, Rule, VENDORS, WRITERS, rule as access};
 use super::auth::Caller;
 use super::error::ApiError;
 use super::now;
@@ -30,7 +31,7 @@ use crate::flow::policy::Sight;
 use crate::flow::vendor::{self, Analyst, VendorError};
 use crate::model::{EngineId, Sha256, Vendor};
 
-pub use files::redeem;
+pub use files::{redeem, rule};
 pub use shown::Shown;
 
 /// What is here, who may use it, and its description.
@@ -41,66 +42,67 @@ pub const AREA: Area = Area {
 };
 
 const RULES: &[Rule] = &[
-    rule("GET", "/monitor_partner/hashes", VENDORS),
-    rule("GET", "/monitor_partner/hashes/{sha256}", VENDORS),
-    rule("GET", "/monitor_partner/hashes/{sha256}/analyses", VENDORS),
-    rule("GET", "/monitor_partner/hashes/{sha256}/items", VENDORS),
-    rule("GET", "/monitor_partner/hashes/{sha256}/comments", VENDORS),
-    rule("POST", "/monitor_partner/hashes/{sha256}/comments", VENDORS),
-    rule("GET", "/monitor_partner/hashes/{sha256}/comments/", VENDORS),
-    rule(
+    access("GET", "/monitor_partner/hashes", VENDORS),
+    access("GET", "/monitor_partner/hashes/{sha256}", VENDORS),
+    access("GET", "/monitor_partner/hashes/{sha256}/analyses", VENDORS),
+    access("GET", "/monitor_partner/hashes/{sha256}/items", VENDORS),
+    access("GET", "/monitor_partner/hashes/{sha256}/thread", VENDORS),
+    access("GET", "/monitor_partner/hashes/{sha256}/comments", VENDORS),
+    access("POST", "/monitor_partner/hashes/{sha256}/comments", VENDORS),
+    access("GET", "/monitor_partner/hashes/{sha256}/comments/", VENDORS),
+    access(
         "POST",
         "/monitor_partner/hashes/{sha256}/comments/",
         VENDORS,
     ),
-    rule(
+    access(
         "GET",
         "/monitor_partner/hashes/{sha256}/relationships/{relationship}",
         VENDORS,
     ),
-    rule("GET", "/monitor_partner/comments/{id}", VENDORS),
-    rule("PATCH", "/monitor_partner/comments/{id}", VENDORS),
-    rule("POST", "/monitor_partner/comments/{id}", VENDORS),
-    rule("DELETE", "/monitor_partner/comments/{id}", VENDORS),
-    rule("GET", "/monitor_partner/comments/{id}/", VENDORS),
-    rule("PATCH", "/monitor_partner/comments/{id}/", VENDORS),
-    rule("POST", "/monitor_partner/comments/{id}/", VENDORS),
-    rule("DELETE", "/monitor_partner/comments/{id}/", VENDORS),
-    rule("GET", "/monitor_partner/files/{sha256}/download", VENDORS),
-    rule(
+    access("GET", "/monitor_partner/comments/{id}", VENDORS),
+    access("PATCH", "/monitor_partner/comments/{id}", VENDORS),
+    access("POST", "/monitor_partner/comments/{id}", VENDORS),
+    access("DELETE", "/monitor_partner/comments/{id}", VENDORS),
+    access("GET", "/monitor_partner/comments/{id}/", VENDORS),
+    access("PATCH", "/monitor_partner/comments/{id}/", VENDORS),
+    access("POST", "/monitor_partner/comments/{id}/", VENDORS),
+    access("DELETE", "/monitor_partner/comments/{id}/", VENDORS),
+    access("GET", "/monitor_partner/files/{sha256}/download", VENDORS),
+    access(
         "GET",
         "/monitor_partner/files/{sha256}/download_url",
         VENDORS,
     ),
-    rule("POST", "/monitor_partner/files/{sha256}/request", VENDORS),
-    rule(
+    access("POST", "/monitor_partner/files/{sha256}/request", VENDORS),
+    access(
         "GET",
         "/monitor_partner/detections_bundle/{engine}/download",
         VENDORS,
     ),
-    rule(
+    access(
         "GET",
         "/monitor_partner/detections_bundle/{engine}/download_url",
         VENDORS,
     ),
-    rule(
+    access(
         "GET",
         "/monitor_partner/detections_bundle/{engine}/{day}/download",
         VENDORS,
     ),
-    rule(
+    access(
         "GET",
         "/monitor_partner/detections_bundle/{engine}/{day}/download_url",
         VENDORS,
     ),
-    rule("GET", "/monitor_partner/statistics", VENDORS),
-    rule("GET", "/acquit/file_requests", WRITERS),
-    rule(
+    access("GET", "/monitor_partner/statistics", VENDORS),
+    access("GET", "/acquit/file_requests", WRITERS),
+    access(
         "POST",
         "/acquit/file_requests/{sha256}/{vendor}/grant",
         WRITERS,
     ),
-    rule(
+    access(
         "POST",
         "/acquit/file_requests/{sha256}/{vendor}/refuse",
         WRITERS,
@@ -114,6 +116,7 @@ const RULES: &[Rule] = &[
     hashes::descriptors,
     analyses::list,
     items::list,
+    thread::list,
     comments::list,
     comments::create,
     comments::show,
@@ -139,6 +142,7 @@ fn routes() -> Router<Arc<App>> {
         .route("/", get(hashes::show))
         .route("/analyses", get(analyses::list))
         .route("/items", get(items::list))
+        .route("/thread", get(thread::list))
         .route("/comments", comments())
         .route("/comments/", comments())
         .route("/relationships/{relationship}", get(hashes::descriptors));

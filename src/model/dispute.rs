@@ -25,6 +25,9 @@ pub struct Dispute {
     pub state_at: Timestamp,
     /// Who made it.
     pub author: String,
+    /// Who let it leave by mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_by: Option<String>,
     /// The address or the form it goes to.
     pub to: String,
     /// Whether it goes by mail; else a person takes it to a form.
@@ -35,6 +38,9 @@ pub struct Dispute {
     pub text: String,
     /// Whether the file itself goes with it.
     pub with_file: bool,
+    /// Whether somebody ordered the file, which is the consent where the policy asks for one.
+    #[serde(default)]
+    pub file_ordered: bool,
     /// The vendor's own number for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,

@@ -92,6 +92,10 @@ pub struct Incident {
     /// How often it was opened again.
     #[serde(default)]
     pub reopened_count: u32,
+    /// Seconds from opening to fix of the times it was resolved and opened again since, the last
+    /// hundred of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixes: Vec<u64>,
     /// Who looks after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
@@ -155,6 +159,8 @@ pub enum EntryKind {
     Note,
     /// The vendor's word, which both see.
     Vendor,
+    /// The publisher's word to the vendor, which both see.
+    Reply,
     /// Something was sent to the vendor, or came back.
     Dispute,
 }

@@ -424,6 +424,8 @@ pub enum EventKind {
     DisputeBounced,
     /// The vendor has not answered a dispute and was reminded of it often enough.
     DisputeUnanswered,
+    /// A dispute could not be sent for long; it is still tried.
+    DisputeDelayed,
     /// A subscription was switched off because its other side does not want it.
     SubscriptionDisabled,
 }

@@ -75,16 +75,14 @@ impl Sets {
         self.storage.sets_dir(&self.engine)
     }
 
-    /// Writes a new set down as a candidate; one that was here before becomes one again.
+    /// Writes a new set down as a candidate; one that was here before becomes one again, and is
+    /// no newer for that.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn arrive(&self, arrival: Arrival) -> Result<(), StoreError> {
         let set = self.set(arrival, SetState::Candidate);
-        let key = (set.engine.clone(), set.id.clone());
-        self.store
-            .write(move |change| change.put(&SETS, &key, &set))
-            .await
+        self.store.write(move |change| write(change, &set)).await
     }
 
     /// Writes down, within a change, that the set of the build context is in service.
@@ -113,7 +111,7 @@ impl Sets {
             left_out: Vec::new(),
             at,
         };
-        change.put(&SETS, &key, &self.set(arrival, SetState::Active))?;
+        write(change, &self.set(arrival, SetState::Active))?;
         let row = SignatureSetRow {
             id: key.1,
             created_at: at,
@@ -366,6 +364,18 @@ impl Sets {
     }
 }
 
+/// Writes a set down; when it came is when it came first.
+fn write(change: &mut Change<'_>, set: &SignatureSet) -> Result<(), StoreError> {
+    let key = (set.engine.clone(), set.id.clone());
+    let known: Option<SignatureSet> = change.get(&SETS, &key)?;
+    let came = known.map_or(set.created_at, |known| known.created_at);
+    let set = SignatureSet {
+        created_at: came.min(set.created_at),
+        ..set.clone()
+    };
+    change.put(&SETS, &key, &set)
+}
+
 /// Lists directories that have a set's name.
 fn names_of_sets(root: &Path) -> Vec<SignatureSetId> {
     let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
@@ -373,4 +383,60 @@ fn names_of_sets(root: &Path) -> Vec<SignatureSetId> {
     let names = dirs.filter_map(|entry| entry.file_name().into_string().ok());
     let is_set = |name: &String| name.len() == 16 && name.bytes().all(|c| c.is_ascii_hexdigit());
     names.filter(is_set).map(SignatureSetId).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(id: &str) -> Kept {
+        Kept {
+            id: SignatureSetId(id.to_owned()),
+            digest: String::new(),
+            files: 1,
+            size_bytes: 1,
+            own_bytes: 1,
+        }
+    }
+
+    fn arrival(id: &str, at: u64) -> Arrival {
+        Arrival {
+            kept: kept(id),
+            source: SetSource::Seed,
+            parent: None,
+            left_out: Vec::new(),
+            at: Timestamp::from_millis(at),
+        }
+    }
+
+    #[tokio::test]
+    async fn set_that_comes_again_or_is_planted_again_is_as_old_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let sets = Sets {
+            engine: "clamav".parse().unwrap(),
+            store: Store::open(dir.path(), 1 << 20).unwrap(),
+            storage: Storage::default(),
+        };
+        let plant = async |at| {
+            let (planting, at) = (sets.clone(), Timestamp::from_millis(at));
+            let plant = move |change: &mut Change<'_>| planting.plant(change, kept("seed"), at);
+            sets.store.write(plant).await.unwrap();
+        };
+        let age = |id: &str| {
+            let id = SignatureSetId(id.to_owned());
+            sets.get(&id).unwrap().unwrap().created_at.millis()
+        };
+        plant(1).await;
+        sets.arrive(arrival("next", 2)).await.unwrap();
+        let next = SignatureSetId("next".to_owned());
+        let promoted = (EventKind::SignaturesPromoted, Timestamp::from_millis(3));
+        let acting = sets.clone();
+        let activate =
+            move |change: &mut Change<'_>| acting.activate(change, (&next, None), promoted);
+        sets.store.write(activate).await.unwrap();
+        // The files of the set in service are gone: the first one serves again.
+        plant(4).await;
+        sets.arrive(arrival("next", 5)).await.unwrap();
+        assert_eq!((age("seed"), age("next")), (1, 2));
+    }
 }

@@ -78,6 +78,40 @@ async fn preview_is_what_the_dispute_says() {
 }
 
 #[tokio::test]
+async fn text_has_the_whole_card_and_who_signed() {
+    let bench = Bench::start().await;
+    bench.fill_card().await;
+    let preview = bench.preview(json!({ "incident": 1 })).await.unwrap();
+    let text = preview["text"].as_str().unwrap();
+    for line in [
+        "Released: 2026-11-01\n",
+        "Suite: Forge\n",
+        "Main files: anvil.exe, hammer.dll\n",
+        "Signed by: CN=Acme; the signature fits the file.\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn only_who_looked_and_found_nothing_speaks_for_a_file() {
+    let bench = Bench::start().await;
+    let again = format!("/files/{}/analyse?reuse=never", bench.sha256);
+    let (status, _) = answer(bench.appliance.post(&again)).await;
+    assert_eq!(status, StatusCode::OK);
+    let unsupported = acquit::model::Verdict::TypeUnsupported {
+        reason: "no document".to_owned(),
+    };
+    assert_eq!(bench.appliance.answer("yara", unsupported).await, 1);
+    let preview = bench.preview(json!({ "incident": 1 })).await.unwrap();
+    let text = preview["text"].as_str().unwrap();
+    assert!(
+        text.contains("Other engines: 0 find nothing, 0 detect it too; 1 of 2 engines answered"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn what_a_vendor_wants_to_know_is_named_before_anything_is_made() {
     let bench = Bench::start().await;
     bench.forget_card().await;
@@ -112,6 +146,39 @@ async fn one_dispute_of_an_incident_is_under_way_at_a_time() {
         (StatusCode::OK, &json!("withdrawn"))
     );
     assert_eq!(answer(post()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn engines_that_share_signatures_have_one_dispute_unless_it_is_ordered_apart() {
+    let bench = Bench::start().await;
+    bench.kin().await;
+    let second = json!({ "incident": 2 });
+    let named = bench.preview(second.clone()).await.unwrap_err();
+    assert!(named.contains("dispute incident 1"), "{named}");
+    let post = || {
+        let post = bench.appliance.post("/acquit/disputes");
+        post.json(&order(second.clone()))
+    };
+    let named = refused(post(), 409, "ConflictError").await;
+    assert!(named.contains("clamav: dispute incident 1"), "{named}");
+    let first = bench.create(json!({ "incident": 1 })).await;
+    let text = first["text"].as_str().unwrap();
+    assert!(text.contains(", 0 detect it too"), "one opinion: {text}");
+    let named = refused(post(), 409, "ConflictError").await;
+    assert!(named.contains("dispute 1 of incident 1"), "{named}");
+    let apart = bench.create(json!({ "incident": 2, "apart": true })).await;
+    assert_eq!(apart["incident"], 2);
+    let list = bench.appliance.json("/acquit/incidents?group=family").await;
+    let listed = list["data"].as_array().unwrap();
+    assert_eq!((listed.len(), &listed[0]["id"]), (1, &json!("1")), "{list}");
+    let shown = &listed[0]["attributes"];
+    assert_eq!(
+        (&shown["leading"], &shown["opinions"]),
+        (&json!("1"), &json!(1))
+    );
+    assert_eq!(shown["propagation"][0]["incident"], "2");
+    let all = bench.appliance.json("/acquit/incidents").await;
+    assert_eq!(all["data"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::evidence::{evidence, known, with};
+use super::family::Kin;
 use super::{DisputeError, Doer};
 use crate::config::{ArchiveKind, Config, Field, VendorChannel, VendorDirectory, VendorEntry};
 use crate::flow::mail;
 use crate::flow::policy::{self, Consent};
-use crate::model::{Dispute, DisputeState, Incident, SharePolicy, Standing};
+use crate::model::{Dispute, DisputeState, EngineTable, Incident, SharePolicy, Standing};
 use crate::store::{BLOBS, BlobRow, INCIDENTS, Read, STANDINGS, Store, StoreError};
 
 /// Text and headers of a mail, and what base64 makes of the file: of four bytes three are its own.
@@ -25,6 +26,8 @@ pub struct Order {
     pub vendor: Option<String>,
     /// Whether it is sent at once where that is possible.
     pub send: bool,
+    /// Whether it is for all engines that share the signatures.
+    pub kin: Kin,
 }
 
 /// Whether the file goes with a dispute.
@@ -53,6 +56,8 @@ pub struct Draft {
     pub by_mail: bool,
     /// Length of the file that goes with it.
     pub file_bytes: Option<u64>,
+    /// Whether somebody ordered that.
+    pub file_ordered: bool,
     /// Why no file does.
     pub no_file: Option<String>,
     /// By which rule and consent.
@@ -95,10 +100,12 @@ impl Draft {
             created_at: doer.now,
             state_at: doer.now,
             author: doer.id.clone(),
+            released_by: None,
             by_mail: self.by_mail,
             subject: self.subject,
             text: self.text,
             with_file,
+            file_ordered: self.file_ordered,
             ticket: None,
             reminders: 0,
             remind_at: None,
@@ -114,12 +121,22 @@ pub fn one_line(text: &str) -> String {
     mail::one_line(text)
 }
 
+/// What a text is written with.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// Where vendors want to be told, and how.
+    pub directory: &'a VendorDirectory,
+    /// The engines there are.
+    pub engines: &'a EngineTable,
+}
+
 /// Writes what a vendor is to be told.
-pub fn draft(
-    store: &Store,
-    (config, directory): (&Config, &VendorDirectory),
-    order: &Order,
-) -> Result<Draft, DisputeError> {
+pub fn draft(store: &Store, means: &Means<'_>, order: &Order) -> Result<Draft, DisputeError> {
+    let Means {
+        config, directory, ..
+    } = *means;
     let found = store.get(&INCIDENTS, &order.incident)?;
     let not_found = || DisputeError::NotFound(format!("incident {}", order.incident));
     let incident = found.ok_or_else(not_found)?;
@@ -141,7 +158,7 @@ pub fn draft(
         .iter()
         .filter(|field| !known.contains_key(*field));
     let missing = missing.map(|field| field.as_str()).collect();
-    let evidence = evidence(store, (&incident, &standing))?;
+    let evidence = evidence(store, means.engines, (&incident, &standing))?;
     let case = Case {
         vendor: &vendor,
         incident: &incident,
@@ -151,8 +168,8 @@ pub fn draft(
         no_file: file.as_ref().err(),
     };
     let (subject, text) = (case.subject(), case.text());
-    let (said_at, asked) = (&consent.said_at, order.file == Wish::With && file.is_ok());
-    let asked = if asked {
+    let (said_at, file_ordered) = (&consent.said_at, order.file == Wish::With && file.is_ok());
+    let asked = if file_ordered {
         "; the file ordered with the dispute"
     } else {
         ""
@@ -163,6 +180,7 @@ pub fn draft(
         by_mail,
         rule: format!("policy {} of {said_at}{asked}", policy_name(consent.policy)),
         file_bytes: file.is_ok().then_some(blob.size_bytes),
+        file_ordered,
         no_file: file.err(),
         missing,
         vendor,
@@ -232,8 +250,8 @@ pub fn may_leave(read: &impl Read, dispute: &Dispute) -> Result<Result<(), Strin
             consent.said_at
         )));
     }
-    let ordered = dispute.rule.contains("ordered with");
-    if dispute.with_file && consent.policy == SharePolicy::FileOnRequest && !ordered {
+    let asks = consent.policy == SharePolicy::FileOnRequest;
+    if dispute.with_file && asks && !dispute.file_ordered {
         let reason = "the policy lets the file leave on request only now, and nobody ordered it";
         return Ok(Err(reason.to_owned()));
     }
@@ -328,6 +346,9 @@ impl Case<'_> {
             (Field::Product, "Program"),
             (Field::Version, "Version"),
             (Field::Company, "Made by"),
+            (Field::ReleaseDate, "Released"),
+            (Field::Suite, "Suite"),
+            (Field::MainFiles, "Main files"),
             (Field::Homepage, "Site"),
             (Field::DownloadUrl, "Download"),
             (Field::Purpose, "Purpose"),

@@ -1,14 +1,18 @@
 //! What a vendor is told besides the detection itself: what is known of the software, and what
 //! speaks for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::draft::one_line;
 use crate::config::Field;
+use crate::flow::incident::family::Families;
 use crate::flow::policy::{self, Consent};
-use crate::model::{Analysis, EngineVersions, Incident, Side, Standing, Timestamp};
-use crate::store::{ANALYSES, FACTS, PUBLISHERS, Read, StoreError};
+use crate::model::{
+    EngineId, EngineTable, EngineVersions, Incident, Side, Signer, Standing, Timestamp, Verdict,
+    Verification,
+};
+use crate::store::{FACTS, PUBLISHERS, Read, Store, StoreError};
 
 /// Collects what the publisher states of the file and, where it states nothing, what the file
 /// says of itself.
@@ -39,6 +43,12 @@ pub fn known(
             card.version.or_else(|| from_file(facts.version)),
         ),
         (Field::Company, card.company.or(name)),
+        (Field::ReleaseDate, card.release_date),
+        (Field::Suite, card.suite),
+        (
+            Field::MainFiles,
+            card.main_files.map(|files| files.join(", ")),
+        ),
         (
             Field::Homepage,
             card.homepage.or_else(|| from_file(facts.homepage)),
@@ -62,25 +72,13 @@ pub fn known(
 /// # Errors
 /// If the store fails.
 pub fn evidence(
-    read: &impl Read,
+    store: &Store,
+    engines: &EngineTable,
     (incident, standing): (&Incident, &Standing),
 ) -> Result<String, StoreError> {
-    let analysis: Option<Analysis> = match &standing.analysis {
-        Some(id) => read.row(&ANALYSES, id)?,
-        None => None,
-    };
-    let mut text = String::new();
-    let answered = usize::try_from(standing.answered).unwrap_or(usize::MAX);
-    let asked = analysis
-        .map_or(0, |analysis| analysis.engines.len())
-        .max(answered);
-    let others = standing.detections.len().saturating_sub(1);
-    let silent = answered.saturating_sub(standing.detections.len());
-    let _ = writeln!(
-        text,
-        "Other engines: {silent} find nothing, {others} detect it too; {answered} of {asked} \
-         engines answered."
-    );
+    let facts = store.get(&FACTS, &incident.sha256)?.unwrap_or_default();
+    let mut text = facts.signer.as_ref().and_then(signed).unwrap_or_default();
+    text.push_str(&others(store, engines, (incident, standing))?);
     match &incident.before {
         Some(side) => {
             let _ = writeln!(text, "Last called clean by your engine: {}", shown(side));
@@ -92,6 +90,48 @@ pub fn evidence(
     let _ = writeln!(text, "First detected: {}", date(first));
     let _ = writeln!(text, "Detected now with: {}", shown(&incident.detected));
     Ok(text)
+}
+
+/// Says who signed the file; nothing if the signature does not fit or was not checked.
+fn signed(signer: &Signer) -> Option<String> {
+    let held = match signer.verification {
+        Verification::Trusted => "the signature is valid and its root is trusted here",
+        Verification::Intact { .. } => "the signature fits the file",
+        Verification::Broken { .. } | Verification::Unchecked { .. } => return None,
+    };
+    let subject = one_line(&signer.subject);
+    Some(format!("Signed by: {subject}; {held}.\n"))
+}
+
+/// Counts the opinions of the engines that are here now, by what they said last: who cannot look
+/// into the file, or failed, is not silent but has no opinion.
+fn others(
+    store: &Store,
+    engines: &EngineTable,
+    (incident, standing): (&Incident, &Standing),
+) -> Result<String, StoreError> {
+    let families = Families::of(engines);
+    let opinion = |engine| families.name(engine).to_owned();
+    let own = opinion(&incident.engine);
+    let results = store.last_results(&incident.sha256, engines.keys())?;
+    let detects = |engine: &EngineId| standing.detections.contains_key(engine);
+    let clean = results.iter().filter(|(engine, result)| {
+        matches!(result.verdict, Verdict::Undetected) && !detects(engine)
+    });
+    let clean: BTreeSet<_> = clean.map(|(engine, _)| engine).collect();
+    let present = standing.detections.keys();
+    let detecting = present.filter(|it| engines.contains_key(*it) || **it == incident.engine);
+    let detecting: BTreeSet<_> = detecting.collect();
+    let answered = clean.len() + detecting.len();
+    let other: BTreeSet<_> = detecting.into_iter().map(opinion).collect();
+    let silent: BTreeSet<_> = clean.into_iter().map(opinion).collect();
+    let silent = silent.difference(&other).filter(|name| **name != own);
+    Ok(format!(
+        "Other engines: {} find nothing, {} detect it too; {answered} of {} engines answered.\n",
+        silent.count(),
+        other.iter().filter(|name| **name != own).count(),
+        engines.len().max(answered)
+    ))
 }
 
 fn shown(side: &Side) -> String {

@@ -6,42 +6,45 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::bounce::letter_name;
-use super::draft::{Order, Wish, may_leave};
-use super::{DisputeError, Disputes, Doer, Package, archive, put, remind_at, save};
+use super::draft::may_leave;
+use super::record::{put, remind_at, save};
+use super::{Disputes, Doer, Package, archive, check, follow};
 use crate::flow::events::{self, Draft as EventDraft};
+use crate::flow::incident::ACQUIT;
+use crate::flow::ingest::Ingest;
 use crate::flow::mail::{Attachment, Letter, MailError, Mailer, is_address};
 use crate::model::{
     About, Dispute, DisputeState, Event, EventKind, LedgerEntry, LedgerKind, Timestamp,
 };
-use crate::store::{
-    Change, DISPUTE_DUE, DISPUTES, DISPUTES_OF, EVENTS, INCIDENTS, META, PUBLISHERS, RowKey,
-    StoreError,
-};
+use crate::store::{Change, DISPUTE_DUE, DISPUTES, INCIDENTS, META, PUBLISHERS, StoreError};
 use crate::system;
 
 /// How often it is looked what there is to do.
 const LOOK: Duration = Duration::from_secs(1);
 /// First and longest pause after a try that failed.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(6 * 3600));
+/// Tries that fail, over half an hour, before people are told.
+const TOLD_AFTER: u32 = 6;
 /// Disputes looked after at a time.
 const BATCH: usize = 100;
-/// Events are written down in nearly the order of their numbers: those of the last seconds are
-/// looked at again. In microseconds.
-const AGAIN: u64 = 10_000_000;
-/// Name of the number of the last event looked at.
-const SEEN: &str = "dispute events";
 
 /// Sends disputes.
 #[derive(Debug)]
 pub struct Post {
     disputes: Disputes,
     mailer: Option<Mailer>,
+    ingest: Ingest,
 }
 
 impl Post {
-    /// Sends by `mailer`; without one, what goes by mail waits.
-    pub const fn new(disputes: Disputes, mailer: Option<Mailer>) -> Self {
-        Self { disputes, mailer }
+    /// Sends by `mailer`; without one, what goes by mail waits. Engines are asked again through
+    /// `ingest`.
+    pub const fn new(disputes: Disputes, mailer: Option<Mailer>, ingest: Ingest) -> Self {
+        Self {
+            disputes,
+            mailer,
+            ingest,
+        }
     }
 
     /// Does what is due until told to end.
@@ -60,7 +63,7 @@ impl Post {
     /// # Errors
     /// If the store fails.
     pub async fn step(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.follow_events(now).await?;
+        follow::events(&self.disputes, now).await?;
         let store = &self.disputes.store;
         let due = store.list(&DISPUTE_DUE, (&[], None), BATCH)?;
         let due = due.rows.into_iter().map(|(key, ())| key);
@@ -82,8 +85,14 @@ impl Post {
         Ok(())
     }
 
-    /// Sends a dispute that waits.
+    /// Sends a dispute that waits, if its engine says so with what it scans with now.
     async fn deliver(&self, dispute: Dispute, now: Timestamp) -> Result<(), StoreError> {
+        if let Some(engine) = check::outdated(&self.disputes.store, &dispute)? {
+            let reason = format!("{engine} is asked again: it has newer signatures now");
+            let asked = check::look_again(&self.ingest, (&dispute, engine), now).await;
+            let reason = asked.map_or_else(|error| error.to_string(), |()| reason);
+            return self.put_off(dispute.id, (reason, now)).await;
+        }
         let package = match dispute.with_file {
             true => match self.disputes.pack(&dispute).await {
                 Ok(package) => Some(package),
@@ -91,7 +100,11 @@ impl Post {
             },
             false => None,
         };
-        // Asked as late as can be: vendors close what they cannot reproduce.
+        // Asked as late as can be: packing takes its time, somebody may have taken the dispute back
+        // meanwhile, and vendors close what they cannot reproduce.
+        let Some(dispute) = self.still_queued(dispute.id)? else {
+            return Ok(());
+        };
         if let Err(reason) = may_leave(&self.disputes.store, &dispute)? {
             return self.withdraw(dispute.id, (reason, now)).await;
         }
@@ -101,9 +114,10 @@ impl Post {
         } else {
             "text"
         };
-        let sent = self.send(&dispute, (letter, package.as_ref(), what), now);
+        let sender = sender(&dispute, now);
+        let sent = self.send(&dispute, (letter, package.as_ref(), what), &sender);
         match sent.await {
-            Ok(()) => self.sent(id, now).await,
+            Ok(()) => self.sent(id, sender).await,
             Err(MailError::Temporary(reason)) => self.put_off(id, (reason, now)).await,
             Err(MailError::Permanent(reason)) => {
                 let doer = ours(now);
@@ -111,6 +125,11 @@ impl Post {
                 self.disputes.store.write(write).await.map(drop)
             }
         }
+    }
+
+    fn still_queued(&self, id: u64) -> Result<Option<Dispute>, StoreError> {
+        let dispute: Option<Dispute> = self.disputes.store.get(&DISPUTES, &id)?;
+        Ok(dispute.filter(|dispute| dispute.state == DisputeState::Queued))
     }
 
     fn letter(
@@ -156,15 +175,14 @@ impl Post {
         &self,
         dispute: &Dispute,
         (letter, package, what): (Letter, Option<&Package>, &str),
-        now: Timestamp,
+        doer: &Doer,
     ) -> Result<(), MailError> {
         let Some(mailer) = &self.mailer else {
             let reason = "no mail server is configured; see [mail] of the configuration";
             return Err(MailError::Temporary(reason.to_owned()));
         };
         let text = format!("dispute {} to {}: {what}", dispute.id, dispute.vendor);
-        let author = dispute.author.clone();
-        let mut entry = LedgerEntry::new(now, LedgerKind::Egress, author, text);
+        let mut entry = LedgerEntry::new(doer.now, LedgerKind::Egress, doer.id.clone(), text);
         let attached = package.map_or(0, |package| package.size_bytes);
         entry.bytes = Some(letter.text.len() as u64 + attached);
         entry.publisher = Some(dispute.publisher.clone());
@@ -176,7 +194,7 @@ impl Post {
         mailer.send(letter).await
     }
 
-    async fn sent(&self, id: u64, now: Timestamp) -> Result<(), StoreError> {
+    async fn sent(&self, id: u64, doer: Doer) -> Result<(), StoreError> {
         let days = self.disputes.config.disputes.remind_days;
         let write = move |change: &mut Change<'_>| {
             let Some(mut dispute) = change.get(&DISPUTES, &id)? else {
@@ -188,17 +206,17 @@ impl Post {
                 DisputeState::Queued | DisputeState::Withdrawn
             ) {
                 dispute.state = DisputeState::Sent;
-                dispute.remind_at = remind_at(days, now);
+                dispute.remind_at = remind_at(days, doer.now);
                 (dispute.problem, dispute.attempts) = (None, 0);
             }
             let text = format!("Dispute {id} was sent to {}", dispute.to);
-            raise(change, (&dispute, EventKind::DisputeSent), (&text, now))?;
-            put(change, &mut dispute, (&text, now))
+            raise(change, (&dispute, EventKind::DisputeSent), (&text, &doer))?;
+            put(change, &mut dispute, (&text, &doer))
         };
         self.disputes.store.write(write).await
     }
 
-    /// Tries again later, after a longer pause each time.
+    /// Tries again later, after a longer pause each time; tells of it once.
     async fn put_off(&self, id: u64, (reason, now): (String, Timestamp)) -> Result<(), StoreError> {
         warn!(dispute = id, reason, "A dispute cannot be sent yet");
         let write = move |change: &mut Change<'_>| {
@@ -210,6 +228,11 @@ impl Post {
             }
             let pause = PAUSES.0 * 2_u32.saturating_pow(dispute.attempts.min(12));
             dispute.attempts = dispute.attempts.saturating_add(1);
+            if dispute.attempts == TOLD_AFTER {
+                let text = format!("Dispute {id} cannot be sent to {}: {reason}", dispute.to);
+                let delayed = (&dispute, EventKind::DisputeDelayed);
+                raise(change, delayed, (&text, &ours(now)))?;
+            }
             dispute.problem = Some(reason);
             save(change, &dispute, Some(now.after(pause.min(PAUSES.1))))
         };
@@ -231,7 +254,7 @@ impl Post {
             dispute.state = DisputeState::Withdrawn;
             let text = format!("Dispute {id} was not sent: {reason}");
             dispute.problem = Some(reason);
-            put(change, &mut dispute, (&text, now))
+            put(change, &mut dispute, (&text, &ours(now)))
         };
         self.disputes.store.write(write).await
     }
@@ -249,7 +272,7 @@ impl Post {
         }
         let letter = self.letter(&dispute, dispute.reminders + 1, None)?;
         let what = format!("reminder {}", dispute.reminders + 1);
-        match self.send(&dispute, (letter, None, &what), now).await {
+        match self.send(&dispute, (letter, None, &what), &ours(now)).await {
             Ok(()) => self.after_reminder(&dispute, Reminded::Sent, now).await,
             Err(MailError::Temporary(reason)) => {
                 warn!(
@@ -296,122 +319,12 @@ impl Post {
                     raise(
                         change,
                         (&dispute, EventKind::DisputeUnanswered),
-                        (&text, now),
+                        (&text, &ours(now)),
                     )?;
                     text
                 }
             };
-            put(change, &mut dispute, (&text, now))
-        };
-        self.disputes.store.write(write).await
-    }
-
-    /// Makes disputes of incidents that open, if that is wanted, and ends those that are over.
-    async fn follow_events(&self, now: Timestamp) -> Result<(), StoreError> {
-        let store = &self.disputes.store;
-        let last = match store.get(&META, &SEEN.to_owned())? {
-            Some(last) => last,
-            // What happened before disputes were looked after is left to people.
-            None => return self.seen(now.millis() * 1000).await,
-        };
-        let (mut from, mut newest) = (last.saturating_sub(AGAIN), last);
-        loop {
-            let page = store.list(&EVENTS, (&[], Some(&from.to_bytes())), 500)?;
-            for (number, event) in &page.rows {
-                self.follow(event, now).await?;
-                newest = newest.max(*number);
-                from = number + 1;
-            }
-            if page.next.is_none() {
-                break;
-            }
-        }
-        match newest > last {
-            true => self.seen(newest).await,
-            false => Ok(()),
-        }
-    }
-
-    async fn seen(&self, number: u64) -> Result<(), StoreError> {
-        let write = move |change: &mut Change<'_>| change.put(&META, &SEEN.to_owned(), &number);
-        self.disputes.store.write(write).await
-    }
-
-    async fn follow(&self, event: &Event, now: Timestamp) -> Result<(), StoreError> {
-        let Some(incident) = event.about.incident else {
-            return Ok(());
-        };
-        match event.kind {
-            EventKind::IncidentResolved | EventKind::IncidentKept => {
-                self.close(incident, now).await
-            }
-            EventKind::IncidentOpened | EventKind::IncidentReopened
-                if self.disputes.config.disputes.automatic =>
-            {
-                self.make(incident, event, now).await
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Makes and sends a dispute of an incident, where that can be done without a person.
-    async fn make(&self, incident: u64, event: &Event, now: Timestamp) -> Result<(), StoreError> {
-        let store = &self.disputes.store;
-        let prefix = incident.to_be_bytes();
-        for ((_, id), ()) in store.list(&DISPUTES_OF, (&prefix, None), 1000)?.rows {
-            let made = store.get(&DISPUTES, &id)?;
-            // There is one already; whoever took it back knew why.
-            if made.is_some_and(|made| made.created_at >= event.at || !made.state.is_over()) {
-                return Ok(());
-            }
-        }
-        let order = Order {
-            incident,
-            file: Wish::Policy,
-            vendor: None,
-            send: true,
-        };
-        match self.disputes.preview(&order) {
-            Ok(draft) if !draft.by_mail => return Ok(()),
-            Ok(_) => {}
-            Err(DisputeError::Store(error)) => return Err(error),
-            Err(reason) => {
-                tracing::info!(incident, %reason, "No dispute is made by itself");
-                return Ok(());
-            }
-        }
-        match self.disputes.create(&order, &ours(now)).await {
-            Err(DisputeError::Store(error)) => Err(error),
-            Err(reason) => {
-                tracing::info!(incident, %reason, "No dispute is made by itself");
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-        }
-    }
-
-    async fn close(&self, incident: u64, now: Timestamp) -> Result<(), StoreError> {
-        let write = move |change: &mut Change<'_>| {
-            let over = change.get(&INCIDENTS, &incident)?;
-            if over.is_some_and(|it: crate::model::Incident| it.state.is_live()) {
-                return Ok(());
-            }
-            let prefix = incident.to_be_bytes();
-            for ((_, id), ()) in change.list(&DISPUTES_OF, (&prefix, None), 1000)? {
-                let Some(mut dispute) = change.get(&DISPUTES, &id)? else {
-                    continue;
-                };
-                if dispute.state.is_over() {
-                    continue;
-                }
-                dispute.state = DisputeState::Closed;
-                put(
-                    change,
-                    &mut dispute,
-                    (&format!("Dispute {id} is closed"), now),
-                )?;
-            }
-            Ok(())
+            put(change, &mut dispute, (&text, &ours(now)))
         };
         self.disputes.store.write(write).await
     }
@@ -425,9 +338,19 @@ enum Reminded {
     Enough,
 }
 
-fn ours(now: Timestamp) -> Doer {
-    let id = "acquit".to_owned();
+/// Acquit itself.
+pub fn ours(now: Timestamp) -> Doer {
+    let id = ACQUIT.to_owned();
     Doer { id, now }
+}
+
+/// Who let a dispute leave, which is done in his name.
+fn sender(dispute: &Dispute, now: Timestamp) -> Doer {
+    let id = dispute.released_by.as_ref().unwrap_or(&dispute.author);
+    Doer {
+        id: id.clone(),
+        now,
+    }
 }
 
 fn is_to_remind(dispute: &Dispute, now: Timestamp) -> bool {
@@ -449,12 +372,8 @@ pub fn bounced(
     let count = bounces_key(&dispute.vendor);
     let bounces = change.get(&META, &count)?.unwrap_or(0);
     change.put(&META, &count, &(bounces + 1))?;
-    raise(
-        change,
-        (&dispute, EventKind::DisputeBounced),
-        (&text, doer.now),
-    )?;
-    put(change, &mut dispute, (&text, doer.now))?;
+    raise(change, (&dispute, EventKind::DisputeBounced), (&text, doer))?;
+    put(change, &mut dispute, (&text, doer))?;
     Ok(Some(dispute))
 }
 
@@ -466,16 +385,16 @@ pub fn bounces_key(vendor: &str) -> String {
 fn raise(
     change: &mut Change<'_>,
     (dispute, kind): (&Dispute, EventKind),
-    (text, now): (&str, Timestamp),
+    (text, doer): (&str, &Doer),
 ) -> Result<Event, StoreError> {
     let about = About {
         publisher: Some(dispute.publisher.clone()),
         sha256: Some(dispute.sha256),
         incident: Some(dispute.incident),
-        actor: (dispute.author != "acquit").then(|| dispute.author.clone()),
+        actor: (doer.id != ACQUIT).then(|| doer.id.clone()),
         ..About::default()
     };
-    let mut event = EventDraft::about(now, kind, about, text.to_owned());
+    let mut event = EventDraft::about(doer.now, kind, about, text.to_owned());
     event.engine = change
         .get(&INCIDENTS, &dispute.incident)?
         .map(|it| it.engine);

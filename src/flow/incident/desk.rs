@@ -1,11 +1,16 @@
 //! What people, vendors and notifications do with an incident.
 
 use super::record::{self, Act, Told};
-use super::{entry, of_blob};
+use super::{Seat, entry};
+use crate::flow::policy;
 use crate::model::{
-    EngineId, Entry, EntryKind, EventKind, Incident, IncidentState, KeptReason, Sha256, Timestamp,
+    EngineId, Entry, EntryKind, EventKind, Incident, IncidentState, KeptReason, Timestamp,
 };
-use crate::store::{Change, DEADLINES, HOLDERS, INCIDENTS, StoreError};
+use crate::store::{Change, DEADLINES, HOLDERS, INCIDENT_OF, INCIDENTS, StoreError};
+
+/// Why nothing can be said to a vendor.
+pub const NO_VENDOR: &str = "the policy of this file is `never`: to vendors it does not exist; \
+                             allow at least metadata-only for it or its folder first";
 
 /// Who does something, and when.
 #[derive(Clone, Debug)]
@@ -25,6 +30,8 @@ pub enum Wish {
     Deadline(Timestamp),
     /// A note the vendor does not see.
     Note(String),
+    /// A word to the vendor, which sees it with its own words.
+    Reply(String),
     /// It has been seen and is being worked on.
     Acknowledge,
     /// It is let be, for a reason.
@@ -82,6 +89,7 @@ pub fn act(
             note(change, it, (hand, EntryKind::State), text)?;
         }
         Wish::Note(text) => note(change, it, (hand, EntryKind::Note), text)?,
+        Wish::Reply(text) => note(change, it, (hand, EntryKind::Reply), text)?,
         Wish::Acknowledge => {
             let act = step(IncidentState::Acknowledged, "acknowledged".to_owned());
             record::answer(change, it, (act, EventKind::IncidentAcknowledged))?;
@@ -130,6 +138,10 @@ fn refusal(
     let state = incident.state.as_str();
     let refused = match wish {
         Wish::Owner(_) | Wish::Note(_) => None,
+        Wish::Reply(_) => {
+            let consent = policy::consent(change, &incident.sha256, &incident.publisher)?;
+            consent.is_none().then(|| NO_VENDOR.to_owned())
+        }
         Wish::Deadline(_) | Wish::Close(_) | Wish::Acknowledge if !incident.state.is_live() => {
             Some(format!("the incident is {state}; open it again first"))
         }
@@ -173,8 +185,7 @@ pub fn notified(
     Ok(Some(incident))
 }
 
-/// Writes an entry into an incident's thread; a vendor's word makes it `acknowledged`, and what is
-/// sent to the vendor makes `open` `notified`.
+/// Writes an entry into an incident's thread; a vendor's word makes it `acknowledged`.
 ///
 /// # Errors
 /// If the store fails.
@@ -189,83 +200,59 @@ pub fn enter(
     let (kind, at, author) = (entry.kind, entry.at, entry.author.clone());
     record::write(change, &mut incident, entry)?;
     record::save(change, &incident)?;
-    let next = match (kind, incident.state) {
-        (EntryKind::Vendor, IncidentState::Open | IncidentState::Notified) => Some((
-            IncidentState::Acknowledged,
-            EventKind::IncidentAcknowledged,
-            "acknowledged: the vendor answered",
-        )),
-        (EntryKind::Dispute, IncidentState::Open) => Some((
-            IncidentState::Notified,
-            EventKind::IncidentNotified,
-            "told the vendor",
-        )),
-        _ => None,
-    };
-    if let Some((to, event, text)) = next {
-        let text = text.to_owned();
+    let waits = matches!(
+        incident.state,
+        IncidentState::Open | IncidentState::Notified
+    );
+    if kind == EntryKind::Vendor && waits {
         let act = Act {
-            to,
+            to: IncidentState::Acknowledged,
             at,
             author,
-            text,
+            text: "acknowledged: the vendor answered".to_owned(),
         };
-        record::answer(change, &mut incident, (act, event))?;
+        record::answer(
+            change,
+            &mut incident,
+            (act, EventKind::IncidentAcknowledged),
+        )?;
     }
     Ok(Some(incident))
 }
 
-/// Notes that the vendor stands by its detection, or does no more, in every incident of the blob
-/// and the engine.
+/// Notes that the vendor stands by its detection, or does no more, in one publisher's incident of
+/// the blob and the engine: only who lets the vendor know of the blob hears of its word.
 ///
 /// # Errors
 /// If the store fails.
 pub fn confirmed(
     change: &mut Change<'_>,
-    (sha256, engine): (&Sha256, &EngineId),
+    (seat, engine): (&Seat<'_>, &EngineId),
     confirmed: Confirmed,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    for mut incident in of_blob(change, sha256)? {
-        if incident.engine != *engine {
-            continue;
+    let key = (seat.sha256, engine.clone(), seat.publisher.clone());
+    let Some(id) = change.get(&INCIDENT_OF, &key)? else {
+        return Ok(());
+    };
+    let Some(mut incident) = change.get(&INCIDENTS, &id)? else {
+        return Ok(());
+    };
+    let kept = incident.kept == Some(KeptReason::Vendor);
+    match confirmed {
+        Confirmed::Yes if incident.state.is_live() => {
+            incident.kept = Some(KeptReason::Vendor);
+            let text = "kept: the vendor stands by the detection".to_owned();
+            let act = Act::of(IncidentState::Kept, now, text);
+            record::keep(change, &mut incident, act)
         }
-        let kept = incident.kept == Some(KeptReason::Vendor);
-        match confirmed {
-            Confirmed::Yes if incident.state.is_live() => {
-                incident.kept = Some(KeptReason::Vendor);
-                let text = "kept: the vendor stands by the detection".to_owned();
-                let act = Act::of(IncidentState::Kept, now, text);
-                record::keep(change, &mut incident, act)?;
-            }
-            Confirmed::No if kept && incident.state == IncidentState::Kept => {
-                let text = "opened again: the vendor stands by it no more".to_owned();
-                let act = Act::of(IncidentState::Open, now, text);
-                record::reopen(change, &mut incident, act)?;
-            }
-            Confirmed::Yes | Confirmed::No => {}
+        Confirmed::No if kept && incident.state == IncidentState::Kept => {
+            let text = "opened again: the vendor stands by it no more".to_owned();
+            let act = Act::of(IncidentState::Open, now, text);
+            record::reopen(change, &mut incident, act)
         }
+        Confirmed::Yes | Confirmed::No => Ok(()),
     }
-    Ok(())
-}
-
-/// Notes in which version or set the vendor says a detection is fixed, or that it says so no more,
-/// in every incident of the blob and the engine.
-///
-/// # Errors
-/// If the store fails.
-pub fn fixed_in(
-    change: &mut Change<'_>,
-    (sha256, engine): (&Sha256, &EngineId),
-    fixed_in: Option<&str>,
-) -> Result<(), StoreError> {
-    for mut incident in of_blob(change, sha256)? {
-        if incident.engine == *engine && incident.fixed_in.as_deref() != fixed_in {
-            incident.fixed_in = fixed_in.map(str::to_owned);
-            record::save(change, &incident)?;
-        }
-    }
-    Ok(())
 }
 
 /// Raises that an incident is overdue.

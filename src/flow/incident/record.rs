@@ -13,6 +13,9 @@ use crate::store::{Change, DEADLINES, INCIDENT_INDEX, INCIDENTS, StoreError, THR
 /// The counter of an engine's incidents that are overdue, beside those by state.
 pub const OVERDUE: &str = "overdue";
 
+/// Earlier fixes that an incident remembers.
+const FIXES: usize = 100;
+
 /// A step of an incident: where to, who says so, and why.
 #[derive(Clone, Debug)]
 pub struct Act {
@@ -146,6 +149,12 @@ pub fn reopen(
     incident: &mut Incident,
     act: Act,
 ) -> Result<(), StoreError> {
+    if incident.state == IncidentState::Resolved {
+        let took = incident.state_at.since(incident.reopened_at);
+        incident.fixes.push(took.as_secs());
+        let old = incident.fixes.len().saturating_sub(FIXES);
+        incident.fixes.drain(..old);
+    }
     incident.reopened_at = act.at;
     incident.reopened_count += 1;
     incident.resolved = None;

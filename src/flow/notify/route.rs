@@ -231,6 +231,8 @@ fn concerns_people(audience: &Audience, kind: EventKind) -> bool {
             | K::FileRequested
             | K::DisputeSent
             | K::DisputeBounced
+            | K::DisputeUnanswered
+            | K::DisputeDelayed
             | K::QuotaReached
             | K::SubscriptionDisabled
     );
@@ -245,5 +247,25 @@ fn concerns_people(audience: &Audience, kind: EventKind) -> bool {
             kind,
             K::IncidentOpened | K::IncidentReopened | K::IncidentResolved | K::FileAnswered
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_person_is_told_to_people_and_no_vendor() {
+        let publisher = Audience::Publisher("acme".parse().unwrap());
+        let vendor = Audience::Vendor("clam".parse().unwrap());
+        for kind in [
+            EventKind::DisputeUnanswered,
+            EventKind::DisputeDelayed,
+            EventKind::DisputeBounced,
+        ] {
+            assert!(concerns_people(&Audience::Admin, kind));
+            assert!(concerns_people(&publisher, kind));
+            assert!(!concerns_people(&vendor, kind));
+        }
     }
 }

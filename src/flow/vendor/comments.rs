@@ -3,9 +3,9 @@
 //! Another vendor never sees it: that an engine detects a blob is nobody's
 //! business but its own vendor's and the owner's.
 
-use super::{Analyst, VendorError, act, clean, find, see};
+use super::{Analyst, VendorError, act, clean, find, of_now, see};
 use crate::flow::events::{self, Draft};
-use crate::flow::incident::{self, Confirmed};
+use crate::flow::incident::{self, Confirmed, Seat};
 use crate::flow::policy::{Consent, Sight};
 use crate::model::{About, Comment, EngineId, Entry, EntryKind, EventKind, Sha256};
 use crate::store::{COMMENTS, Change, INCIDENT_OF, INCIDENTS, Store, StoreError};
@@ -78,6 +78,7 @@ pub async fn patch(
         let sight = sight_of(change, &analyst, &detected)?;
         let before = change.get(&COMMENTS, &detected)?;
         let before = before.ok_or(VendorError::Hidden)?;
+        let before = of_now(change, &detected, before)?;
         let after = apply(Some(&before), &said, &analyst);
         let both = (Some(&before), Some(&after));
         write(change, &analyst, (&sight, &detected), both)?;
@@ -162,7 +163,11 @@ fn write(
         } else {
             Confirmed::No
         };
-        incident::confirmed(change, (&detected.0, &detected.1), confirmed, analyst.now)?;
+        for Consent { publisher, .. } in &sight.consents {
+            let (sha256, engine) = (detected.0, &detected.1);
+            let seat = Seat { sha256, publisher };
+            incident::confirmed(change, (&seat, engine), confirmed, analyst.now)?;
+        }
     }
     Ok(())
 }

@@ -10,12 +10,13 @@ use serde_json::Value;
 use super::find;
 use super::view::{IncidentAttributes, View};
 use crate::flow::incident::desk::{self, Done, Hand, Wish};
+use crate::flow::policy;
 use crate::http::auth::Caller;
 use crate::http::engines::parse_body;
 use crate::http::envelope::{Answer, Base, Object};
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::{App, now};
-use crate::model::Timestamp;
+use crate::http::{App, now, partner};
+use crate::model::{LedgerEntry, LedgerKind, Timestamp};
 use crate::store::Change;
 
 /// Longest note or reason, in characters.
@@ -66,6 +67,30 @@ impl Desk {
             }
             Done::Refused(why) => Err(ApiError::conflict(why)),
         }
+    }
+}
+
+impl Desk {
+    /// Writes into the ledger what the vendor is about to be told, if it may know of the file.
+    async fn note_reply(&self, text: &str) -> Result<(), ApiError> {
+        let incident = find(&self.app, &self.caller, &self.id)?;
+        if !self.caller.may_change(&incident.publisher) {
+            return Err(ApiError::forbidden("this key may look, not change"));
+        }
+        let store = &self.app.api.store;
+        let consent = policy::consent(store, &incident.sha256, &incident.publisher)?;
+        let consent = consent.ok_or_else(|| ApiError::forbidden(desk::NO_VENDOR))?;
+        let what = format!("incident {}: a reply for the vendor to see", incident.id);
+        let line = LedgerEntry {
+            publisher: Some(incident.publisher),
+            sha256: Some(incident.sha256),
+            bytes: u64::try_from(text.len()).ok(),
+            to: Some(format!("vendors of engine {}", incident.engine)),
+            rule: Some(partner::rule(&consent)),
+            ..LedgerEntry::new(now(), LedgerKind::Egress, self.caller.actor(), what)
+        };
+        let written = store.ledger().append(line).await;
+        written.map_err(|error| ApiError::internal(&error))
     }
 }
 
@@ -179,6 +204,34 @@ pub async fn note(
         base,
     };
     desk.act(wishes).await
+}
+
+/// Says something to the vendor, which sees it beside its own words; the ledger knows before.
+#[utoipa::path(
+    post, path = "/api/v3/acquit/incidents/{id}/replies", tag = "incidents",
+    params(("id" = String, Path, description = "Number of the incident")),
+    request_body(description = "`text`"),
+    responses(
+        (status = 200, body = Answer<Object<IncidentAttributes>>),
+        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+    )
+)]
+pub async fn reply(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    base: Base,
+    body: Bytes,
+) -> Shown {
+    let text = text(&body, "text")?;
+    let desk = Desk {
+        app,
+        caller,
+        id,
+        base,
+    };
+    desk.note_reply(&text).await?;
+    desk.act(vec![Wish::Reply(text)]).await
 }
 
 /// Says that somebody works on an incident.

@@ -115,7 +115,7 @@ pub struct EntryAttributes {
     date: u64,
     /// Id of a key or user, or `acquit`.
     author: String,
-    /// `state`, `note`, `vendor` or `dispute`.
+    /// `state`, `note`, `vendor`, `reply` or `dispute`; a vendor sees those of `vendor` and `reply`.
     kind: serde_json::Value,
     text: String,
 }

@@ -263,6 +263,7 @@ pub fn words(kind: EventKind) -> Option<(&'static str, &'static str, u8)> {
         | EventKind::DisputeSent
         | EventKind::DisputeBounced
         | EventKind::DisputeUnanswered
+        | EventKind::DisputeDelayed
         | EventKind::SubscriptionDisabled => None,
     }
 }

@@ -16,8 +16,10 @@ use super::super::partner::display_name;
 use super::super::results::{Coverage, EngineAnswer, answers, named};
 use super::address::missing;
 use super::object::url;
+use crate::flow::policy;
+use crate::flow::vendor::of_now;
 use crate::model::{Analysis, Comment, EngineId, Item, ItemId, Sha256, Stats};
-use crate::store::{COMMENTS, PUBLISHERS};
+use crate::store::{COMMENTS, PUBLISHERS, StoreError};
 
 /// How much of the related objects is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +171,8 @@ fn analysis_object(
     })
 }
 
-/// Lists vendors' comments on an item's content.
+/// Lists vendors' comments on an item's content: those of a publisher who lets vendors know of it.
+/// To the others a comment would tell that somebody else has the same file.
 ///
 /// # Errors
 /// If the store fails.
@@ -180,9 +183,13 @@ pub fn comments(
     base: &Base,
 ) -> Result<Response, ApiError> {
     let url = collection_url(id, ("comments", form), base);
+    let none = || Json(Collection::<Descriptor>::whole(Vec::new(), url.clone())).into_response();
     let Some(file) = &item.file else {
-        return Ok(Json(Collection::<Descriptor>::whole(Vec::new(), url)).into_response());
+        return Ok(none());
     };
+    if policy::consent(&app.api.store, &file.sha256, &id.publisher)?.is_none() {
+        return Ok(none());
+    }
     let prefix = file.sha256.as_bytes().as_slice();
     let from = paging.cursor.as_deref();
     if from.is_some_and(|key| !key.starts_with(prefix)) {
@@ -192,9 +199,11 @@ pub fn comments(
         .api
         .store
         .list(&COMMENTS, (prefix, from), paging.limit)?;
-    let data = page.rows.into_iter();
-    let data = data.map(|(key, comment)| shown(comment_object(app, (&key, comment), base), form));
-    let data = data.collect::<Vec<_>>();
+    let data = page.rows.into_iter().map(|(key, comment)| {
+        let comment = of_now(&app.api.store, &key, comment)?;
+        Ok(shown(comment_object(app, (&key, &comment), base), form))
+    });
+    let data = data.collect::<Result<Vec<_>, StoreError>>()?;
     Ok(Json(Collection::new(data, (url, paging), page.next)).into_response())
 }
 

@@ -17,7 +17,7 @@ use super::super::envelope::{Answer, Base};
 use super::super::error::{ApiError, ErrorBody};
 use super::super::{App, download, now};
 use super::{Asking, asking, own_engine};
-use crate::flow::policy;
+use crate::flow::policy::{self, Sight};
 use crate::flow::vendor::daily;
 use crate::model::{EngineId, LedgerEntry, LedgerKind, PublisherId, Sha256, Vendor};
 use crate::store::{PUBLISHERS, Store, StoreError};
@@ -142,9 +142,12 @@ async fn send(
     let own = engine.clone();
     let fill = move || fill(&store, (&vendor, &own), lines, &base);
     let filled = tokio::task::spawn_blocking(fill).await;
-    let (text, count) = filled.map_err(|error| ApiError::internal(&error))??;
+    let (text, told) = filled.map_err(|error| ApiError::internal(&error))??;
     if method != Method::HEAD {
-        let analyst = &asking.analyst;
+        let (analyst, count) = (&asking.analyst, told.len());
+        // Each owner finds in the ledger which of its files the vendor was told of; once a day.
+        let blobs: Vec<_> = told.iter().map(|(sha256, sight)| (sha256, sight)).collect();
+        app.shown.note(app, analyst, &blobs).await?;
         let digest = hex::encode(sha2::Sha256::digest(&text));
         let line = format!(
             "Vendor {} downloads the bundle of {engine} of {day}: {count} hashes, a table of \
@@ -165,20 +168,23 @@ async fn send(
     Ok(response)
 }
 
-/// Writes the table of what the vendor may still know of; returns it and how many lines it has.
+/// A line of a bundle: a blob, and what of it leaves by whose consent.
+type Line = (Sha256, Sight);
+
+/// Writes the table of what the vendor may still know of; returns it and what it tells.
 fn fill(
     store: &Store,
     (vendor, engine): (&Vendor, &EngineId),
     lines: Vec<(PublisherId, Sha256)>,
     base: &Base,
-) -> Result<(String, usize), StoreError> {
-    let (mut text, mut count) = (HEAD.to_owned(), 0);
+) -> Result<(String, Vec<Line>), StoreError> {
+    let (mut text, mut told) = (HEAD.to_owned(), Vec::new());
     for (publisher, sha256) in lines {
-        let Some(sight) = policy::sight(store, vendor, &sha256)? else {
+        let Some(mut sight) = policy::sight(store, vendor, &sha256)? else {
             continue;
         };
-        let consents = sight.consents.iter().any(|c| c.publisher == publisher);
-        if !consents || !sight.engines.contains(engine) {
+        sight.consents.retain(|c| c.publisher == publisher);
+        if sight.consents.is_empty() || !sight.engines.contains(engine) {
             continue;
         }
         let owner = store.get(&PUBLISHERS, &publisher)?;
@@ -188,9 +194,9 @@ fn fill(
         let (analyses, file) = (cell(&analyses), cell(&file));
         // Writing into a string cannot fail.
         let _ = write!(text, "{owner},{sha256},{analyses},{file}\r\n");
-        count += 1;
+        told.push((sha256, sight));
     }
-    Ok((text, count))
+    Ok((text, told))
 }
 
 /// Quotes a cell; one that a spreadsheet would take for a formula gets an apostrophe before it.

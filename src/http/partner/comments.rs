@@ -242,8 +242,11 @@ pub fn own(
 ) -> Result<Vec<(EngineId, Comment)>, StoreError> {
     let mut own = Vec::new();
     for engine in &sight.engines {
-        let comment = app.api.store.get(&COMMENTS, &(*sha256, engine.clone()))?;
-        own.extend(comment.map(|comment| (engine.clone(), comment)));
+        let detected = (*sha256, engine.clone());
+        if let Some(comment) = app.api.store.get(&COMMENTS, &detected)? {
+            let comment = vendor::of_now(&app.api.store, &detected, comment)?;
+            own.push((detected.1, comment));
+        }
     }
     Ok(own)
 }
@@ -276,6 +279,7 @@ async fn find(app: &App, asking: &Asking, id: &str) -> Result<(Detected, Comment
     }
     let detected = (sha256, engine);
     let comment = store.get(&COMMENTS, &detected)?.ok_or_else(none)?;
+    let comment = vendor::of_now(store, &detected, comment)?;
     app.shown
         .note(app, &asking.analyst, &[(&sha256, &sight)])
         .await?;

@@ -5,13 +5,16 @@ use std::sync::{Mutex, PoisonError};
 
 use super::super::App;
 use super::super::error::ApiError;
-use crate::flow::policy::Sight;
+use crate::flow::policy::{Consent, Sight};
 use crate::flow::vendor::Analyst;
 use crate::flow::vendor::daily::day;
 use crate::model::{LedgerEntry, LedgerKind, PublisherId, Sha256, VendorId};
 
 /// Most that is remembered; beyond that the ledger says some of it twice.
 const REMEMBERED: usize = 100_000;
+
+/// Lines written at a time.
+const AT_ONCE: usize = 500;
 
 type Fact = (VendorId, Sha256, PublisherId, Kind);
 
@@ -36,23 +39,27 @@ impl Shown {
         analyst: &Analyst,
         blobs: &[(&Sha256, &Sight)],
     ) -> Result<(), ApiError> {
-        for &(sha256, sight) in blobs {
-            for consent in &sight.consents {
-                let publisher = consent.publisher.clone();
-                let fact = (analyst.vendor.clone(), *sha256, publisher, Kind::Metadata);
-                if self.is_known(&fact, analyst) {
-                    continue;
-                }
-                let text = format!("Vendor {} is shown what is known of a file", analyst.vendor);
-                let mut line =
-                    LedgerEntry::new(analyst.now, LedgerKind::Access, analyst.actor.clone(), text);
-                line.publisher = Some(consent.publisher.clone());
-                line.sha256 = Some(*sha256);
-                line.to = Some(format!("vendor {}", analyst.vendor));
-                line.rule = Some(super::files::rule(consent));
-                let written = app.api.store.ledger().append(line).await;
+        let all = blobs.iter().flat_map(|&(sha256, sight)| {
+            let consents = sight.consents.iter();
+            consents.map(move |consent| (sha256, consent))
+        });
+        let mut fresh = Vec::new();
+        for (sha256, consent) in all {
+            let publisher = consent.publisher.clone();
+            let fact = (analyst.vendor.clone(), *sha256, publisher, Kind::Metadata);
+            if !self.is_known(&fact, analyst) {
+                fresh.push((fact, line(analyst, (sha256, consent))));
+            }
+        }
+        // Many lines at a time share their way to the disk.
+        for some in fresh.chunks(AT_ONCE) {
+            let ledger = app.api.store.ledger();
+            let lines = some.iter().map(|(_, line)| ledger.append(line.clone()));
+            for written in futures_util::future::join_all(lines).await {
                 written.map_err(|error| ApiError::internal(&error))?;
-                self.remember(fact, analyst);
+            }
+            for (fact, _) in some {
+                self.remember(fact.clone(), analyst);
             }
         }
         Ok(())
@@ -88,5 +95,16 @@ impl Shown {
             *shown = (today, HashSet::new());
         }
         shown.1.insert(fact);
+    }
+}
+
+fn line(analyst: &Analyst, (sha256, consent): (&Sha256, &Consent)) -> LedgerEntry {
+    let text = format!("Vendor {} is shown what is known of a file", analyst.vendor);
+    LedgerEntry {
+        publisher: Some(consent.publisher.clone()),
+        sha256: Some(*sha256),
+        to: Some(format!("vendor {}", analyst.vendor)),
+        rule: Some(super::files::rule(consent)),
+        ..LedgerEntry::new(analyst.now, LedgerKind::Access, analyst.actor.clone(), text)
     }
 }

@@ -1,20 +1,26 @@
 //! An appliance with one incident, a directory of its own, and a mail server.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use acquit::config::{Config, Mail, MailSecurity};
 use acquit::flow::dispute::{Disputes, Post};
+use acquit::flow::events::{Draft, raise};
 use acquit::flow::mail::Mailer;
 use acquit::model::{
-    AnalysisId, ApiKey, Detection, DetectionName, Incident, IncidentState, Item, ItemFile, KeyRole,
-    Publisher, ReleaseCard, Seat, Sha256, SharePolicy, Side, Standing, Timestamp,
+    About, AnalysisId, ApiKey, Detection, DetectionName, EngineId, EventKind, Family, FileFacts,
+    Incident, IncidentState, Item, ItemFile, ItemPath, KeyRole, Publisher, ReleaseCard, Seat,
+    SetSource, Sha256, SharePolicy, Side, SignatureSet, SignatureSetId, Standing, Timestamp,
 };
-use acquit::store::{BLOB_ITEMS, INCIDENTS, ITEMS, KEYS, PUBLISHERS, STANDINGS};
+use acquit::store::{
+    BLOB_ITEMS, Change, FACTS, HOLDERS, HoldRow, INCIDENT_INDEX, INCIDENT_OF, INCIDENTS, ITEMS,
+    KEYS, PUBLISHERS, SETS, SIGNATURE_SETS, STANDINGS, SignatureSetRow,
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::http::appliance::{Appliance, answer, malicious, versions};
 use crate::support::{python, run};
@@ -22,11 +28,13 @@ use crate::support::{python, run};
 /// The present of the task that sends; what the API makes is older.
 pub const NOW: u64 = 4_000_000_000_000;
 pub const DAY: u64 = 86_400_000;
+/// Where the file is.
+const PATH: &str = "/secret folder/anvil setup.exe";
 
 pub struct Bench {
     pub appliance: Appliance,
     pub sha256: String,
-    post: Post,
+    post: Arc<Post>,
     place: tempfile::TempDir,
     server: Child,
 }
@@ -85,7 +93,8 @@ impl Bench {
         let appliance = appliance.await;
         config.storage.data_dir = appliance.dir.path().to_owned();
         let mailer = Mailer::open(&config.mail).unwrap();
-        let disputes = Disputes::new(appliance.store.clone(), Arc::new(config));
+        let engines = appliance.board.subscribe();
+        let disputes = Disputes::new(appliance.store.clone(), Arc::new(config), engines);
         let id = appliance.upload("setup.exe", &vec![b'x'; 200_000]).await;
         let analysis: AnalysisId = id.parse().unwrap();
         appliance.answer("clamav", malicious("Win.Test.FP")).await;
@@ -94,7 +103,7 @@ impl Bench {
             .await;
         let bench = Self {
             sha256: analysis.sha256.to_string(),
-            post: Post::new(disputes, mailer),
+            post: Arc::new(Post::new(disputes, mailer, appliance.ingest.clone())),
             appliance,
             place,
             server,
@@ -123,7 +132,7 @@ impl Bench {
         };
         let sha256 = analysis.sha256;
         let write = self.appliance.store.write(move |change| {
-            let path: acquit::model::ItemPath = "/secret folder/anvil setup.exe".parse().unwrap();
+            let path: ItemPath = PATH.parse().unwrap();
             change.put(&ITEMS, &(publisher.id.clone(), path.clone()), &item(sha256))?;
             change.put(&BLOB_ITEMS, &(sha256, publisher.id.clone(), path), &())?;
             change.put(&STANDINGS, &sha256, &standing(analysis))?;
@@ -156,15 +165,143 @@ impl Bench {
             other => panic!("{other}"),
         };
         let text = format!(
-            "[[vendor]]\nid = \"clamav\"\nname = \"C\"\nengines = [\"clamav\"]\n{way}\n\
+            "[[vendor]]\nid = \"clamav\"\nname = \"C\"\nengines = [\"clamav\", \"yara\"]\n{way}\n\
              archive = \"zip\"\npassword = \"infected\"\n"
         );
         std::fs::write(self.place.path().join("vendors.toml"), text).unwrap();
     }
 
+    /// Lets YARA carry ClamAV's signatures and detect the file too: incident 2 of its family.
+    pub async fn kin(&self) {
+        let family = Family {
+            of: "clamav".to_owned(),
+            source: "a test".to_owned(),
+        };
+        let yara: EngineId = "yara".parse().unwrap();
+        let shown = &self.appliance.board;
+        shown.update(&yara, |status| status.family = Some(family));
+        let sha256: Sha256 = self.sha256.parse().unwrap();
+        let write = self.appliance.store.write(move |change| {
+            let mut incident = change.get(&INCIDENTS, &1)?.unwrap();
+            let of = |it: &Incident| (it.sha256, it.engine.clone(), it.publisher.clone());
+            change.put(&INCIDENT_OF, &of(&incident), &1)?;
+            (incident.id, incident.engine) = (2, yara.clone());
+            change.put(&INCIDENT_OF, &of(&incident), &2)?;
+            change.put(&INCIDENTS, &2, &incident)?;
+            for id in [1, 2] {
+                let state = incident.state.as_str().to_owned();
+                change.put(
+                    &INCIDENT_INDEX,
+                    &(incident.publisher.clone(), state, id),
+                    &(),
+                )?;
+            }
+            let mut standing = change.get(&STANDINGS, &sha256)?.unwrap();
+            let detection = standing.detections.values().next().unwrap().clone();
+            standing.detections.insert(yara, detection);
+            change.put(&STANDINGS, &sha256, &standing)
+        });
+        write.await.unwrap();
+    }
+
+    /// Raises an event about an incident so many milliseconds later.
+    pub async fn raise(&self, kind: EventKind, (incident, later): (u64, u64)) {
+        let about = About {
+            incident: Some(incident),
+            ..About::default()
+        };
+        let at = Timestamp::from_millis(NOW + later);
+        let draft = Draft::about(at, kind, about, "an incident".to_owned());
+        let write = move |change: &mut Change<'_>| raise(change, draft);
+        self.appliance.store.write(write).await.unwrap();
+    }
+
+    /// Lets ClamAV scan with a set that came after that by which it detected the file.
+    pub async fn promote(&self) {
+        let sha256: Sha256 = self.sha256.parse().unwrap();
+        let write = self.appliance.store.write(move |change| {
+            let clamav: EngineId = "clamav".parse().unwrap();
+            let now = versions().signature_set.unwrap();
+            let then = SignatureSetId("before".to_owned());
+            for (set, came) in [(&then, 1), (&now, 2)] {
+                let row = set_row(&clamav, (set, came));
+                change.put(&SETS, &(clamav.clone(), set.clone()), &row)?;
+            }
+            let active = SignatureSetRow {
+                id: now,
+                created_at: Timestamp::from_millis(2),
+                source: "seed".to_owned(),
+                previous: None,
+                held: false,
+            };
+            change.put(&SIGNATURE_SETS, &clamav, &active)?;
+            let mut standing = change.get(&STANDINGS, &sha256)?.unwrap();
+            let detection = standing.detections.get_mut(&clamav).unwrap();
+            detection.versions.signature_set = Some(then);
+            change.put(&STANDINGS, &sha256, &standing)?;
+            let acme: acquit::model::PublisherId = "acme".parse().unwrap();
+            let held = HoldRow {
+                items: 1,
+                since: Timestamp::from_millis(1),
+            };
+            change.put(&INCIDENT_OF, &(sha256, clamav, acme.clone()), &1)?;
+            change.put(&HOLDERS, &(sha256, acme), &held)
+        });
+        write.await.unwrap();
+    }
+
+    /// Makes whoever reads the directory of vendors next, which is what packing begins with, wait.
+    pub fn block_vendors(&self) -> Blocked {
+        let path = self.place.path().join("vendors.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        run(Command::new("mkfifo").arg(&path));
+        Blocked { path, text }
+    }
+
     pub async fn policy(&self, policy: SharePolicy) {
         self.publisher(move |publisher| publisher.policy = policy)
             .await;
+    }
+
+    /// Says the policy of a folder, and moves the file there.
+    pub async fn move_to(&self, folder: &str, policy: SharePolicy) {
+        let folder: ItemPath = folder.parse().unwrap();
+        let file: ItemPath = format!("{folder}setup.exe").parse().unwrap();
+        let sha256: Sha256 = self.sha256.parse().unwrap();
+        let write = self.appliance.store.write(move |change| {
+            let acme: acquit::model::PublisherId = "acme".parse().unwrap();
+            let old: ItemPath = PATH.parse().unwrap();
+            change.remove(&BLOB_ITEMS, &(sha256, acme.clone(), old));
+            change.put(&BLOB_ITEMS, &(sha256, acme.clone(), file.clone()), &())?;
+            change.put(&ITEMS, &(acme.clone(), file), &item(sha256))?;
+            let above = Item {
+                file: None,
+                policy: Some(policy),
+                ..item(sha256)
+            };
+            change.put(&ITEMS, &(acme, folder), &above)
+        });
+        write.await.unwrap();
+    }
+
+    /// States the rest of the release card, and lets the file be signed.
+    pub async fn fill_card(&self) {
+        self.publisher(|publisher| {
+            let card = &mut publisher.card;
+            card.release_date = Some("2026-11-01".to_owned());
+            card.suite = Some("Forge".to_owned());
+            card.main_files = Some(["anvil.exe", "hammer.dll"].map(str::to_owned).into());
+        })
+        .await;
+        let sha256: Sha256 = self.sha256.parse().unwrap();
+        let facts: FileFacts = serde_json::from_value(json!({ "signer": {
+            "subject": "CN=Acme", "issuer": "CN=Root", "serial": "01", "thumbprint": "02",
+            "digest": "sha256", "verification": { "result": "intact", "reason": "a test" },
+        }}))
+        .unwrap();
+        let write = move |change: &mut Change<'_>| change.put(&FACTS, &sha256, &facts);
+        self.appliance.store.write(write).await.unwrap();
     }
 
     pub async fn forget_card(&self) {
@@ -188,6 +325,13 @@ impl Bench {
             .step(Timestamp::from_millis(NOW + later))
             .await
             .unwrap();
+    }
+
+    /// Does what is due in a task of its own.
+    pub fn step_aside(&self) -> JoinSet<()> {
+        let (post, mut tasks) = (Arc::clone(&self.post), JoinSet::new());
+        tasks.spawn(async move { post.step(Timestamp::from_millis(NOW)).await.unwrap() });
+        tasks
     }
 
     /// Returns what would leave, or why nothing does.
@@ -258,6 +402,24 @@ impl Bench {
     }
 }
 
+/// A directory of vendors that is written while it is read.
+pub struct Blocked {
+    path: PathBuf,
+    text: String,
+}
+
+impl Blocked {
+    /// Does something while somebody waits for the directory, and then lets him have it.
+    pub async fn meanwhile(self, act: impl Future<Output = ()>) {
+        let Self { path, text } = self;
+        // It opens only once somebody reads.
+        let open = move || std::fs::OpenOptions::new().write(true).open(path);
+        let mut pipe = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
+        act.await;
+        pipe.write_all(text.as_bytes()).unwrap();
+    }
+}
+
 /// The body of a request.
 pub fn order(attributes: Value) -> Value {
     json!({ "data": { "type": "dispute", "attributes": attributes } })
@@ -298,8 +460,18 @@ fn standing(analysis: AnalysisId) -> Standing {
         analysis: Some(analysis),
         detections: [("clamav".parse().unwrap(), detection)].into(),
         answered: 2,
+        engines: ["clamav", "yara"].map(|it| it.parse().unwrap()).into(),
         ..Standing::default()
     }
+}
+
+fn set_row(engine: &EngineId, (set, came): (&SignatureSetId, u64)) -> SignatureSet {
+    serde_json::from_value(json!({
+        "engine": engine, "id": set, "state": "active", "state_at": came, "created_at": came,
+        "source": SetSource::Seed, "digest": "", "files": 1, "size_bytes": 1, "own_bytes": 1,
+        "on_disk": true,
+    }))
+    .unwrap()
 }
 
 fn incident(analysis: AnalysisId) -> Incident {

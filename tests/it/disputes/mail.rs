@@ -1,12 +1,11 @@
 //! What a vendor's mail server gets, when, and what becomes of it.
 
-use acquit::flow::events::{Draft, raise};
-use acquit::model::{About, EventKind, IncidentState, SharePolicy};
+use acquit::model::{ApiKey, EventKind, IncidentState, SharePolicy, Verdict};
 use acquit::store::{INCIDENTS, STANDINGS};
 use serde_json::json;
 
-use super::bench::{Bench, DAY, NOW};
-use crate::http::appliance::refused;
+use super::bench::{Bench, DAY};
+use crate::http::appliance::{malicious, refused};
 
 #[tokio::test]
 async fn file_goes_in_the_archive_the_vendor_opens_and_the_ledger_knew_before() {
@@ -87,6 +86,136 @@ async fn nothing_is_sent_once_the_engine_is_silent_or_the_owner_refuses() {
     assert_eq!((bench.mails(), bench.lines("egress").await.len()), (0, 0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn dispute_taken_back_while_it_is_packed_does_not_leave() {
+    let bench = Bench::start().await;
+    bench.policy(SharePolicy::File).await;
+    bench.create(json!({ "incident": 1, "send": true })).await;
+    let blocked = bench.block_vendors();
+    let withdraw = async {
+        let (status, _) = bench.act(1, "withdraw", json!(null)).await;
+        assert_eq!(status, 200);
+    };
+    let sending = bench.step_aside();
+    blocked.meanwhile(withdraw).await;
+    sending.join_all().await;
+    assert_eq!(bench.dispute(1).await["state"], "withdrawn");
+    assert_eq!((bench.mails(), bench.lines("egress").await.len()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn package_that_may_leave_no_more_once_it_is_made_does_not() {
+    let bench = Bench::start_with("form").await;
+    bench.policy(SharePolicy::File).await;
+    bench.create(json!({ "incident": 1 })).await;
+    let blocked = bench.block_vendors();
+    let package = bench.appliance.get("/acquit/disputes/1/package");
+    let forbid = blocked.meanwhile(bench.policy(SharePolicy::Never));
+    let (reason, ()) = tokio::join!(refused(package, 409, "ConflictError"), forbid);
+    assert!(reason.contains("`never` now"), "{reason}");
+    assert_eq!(bench.lines("egress").await.len(), 0);
+}
+
+#[tokio::test]
+async fn folder_with_a_name_that_reads_like_an_order_orders_nothing() {
+    let bench = Bench::start().await;
+    let folder = "/the file ordered with love/";
+    bench.move_to(folder, SharePolicy::File).await;
+    let order = json!({ "incident": 1, "send": true });
+    let dispute = bench.create(order).await;
+    assert_eq!(dispute["with_file"], true, "{dispute}");
+    assert!(dispute["rule"].as_str().unwrap().contains(folder));
+    bench.move_to(folder, SharePolicy::FileOnRequest).await;
+    bench.step(0).await;
+    assert_eq!(bench.dispute(1).await["state"], "withdrawn");
+    assert_eq!((bench.mails(), bench.lines("egress").await.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn whoever_did_it_is_on_record_and_not_whoever_made_the_dispute() {
+    let bench = Bench::start().await;
+    let maker = bench.create(json!({ "incident": 1 })).await["author"].clone();
+    let admin: ApiKey = bench.appliance.admin.parse().unwrap();
+    let admin = admin.id().to_string();
+    assert_ne!(maker, *admin);
+    let url = bench.appliance.api("/acquit/disputes/1/send");
+    let sent = bench.appliance.admin().post(url).send().await.unwrap();
+    assert_eq!(sent.status(), 200);
+    bench.step(0).await;
+    assert_eq!(
+        bench.lines("egress").await[0]["attributes"]["actor"],
+        *admin
+    );
+    bench.step(3 * DAY + 1000).await;
+    assert_eq!(
+        bench.lines("egress").await[0]["attributes"]["actor"],
+        "acquit"
+    );
+    bench.act(1, "withdraw", json!(null)).await;
+    let thread = bench.appliance.json("/acquit/incidents/1/thread").await;
+    let said = |number: usize| {
+        let it = &thread["data"][number]["attributes"];
+        (
+            it["text"].as_str().unwrap().to_owned(),
+            it["author"].clone(),
+        )
+    };
+    let whose = |text: &str| {
+        let all = (0..thread["data"].as_array().unwrap().len()).map(said);
+        all.into_iter().find(|(it, _)| it.contains(text)).unwrap().1
+    };
+    for (text, author) in [
+        ("is prepared", &maker),
+        ("is on its way", &json!(admin)),
+        ("was sent", &json!(admin)),
+        ("was reminded", &json!("acquit")),
+        ("was withdrawn", &maker),
+    ] {
+        assert_eq!(whose(text), *author, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn incident_is_notified_by_what_was_sent_and_by_nothing_before() {
+    let bench = Bench::start_with("later").await;
+    let state = || {
+        let store = &bench.appliance.store;
+        store.get(&INCIDENTS, &1).unwrap().unwrap().state
+    };
+    bench.create(json!({ "incident": 1 })).await;
+    assert_eq!(state(), IncidentState::Open, "prepared");
+    bench.act(1, "withdraw", json!(null)).await;
+    assert_eq!(state(), IncidentState::Open, "withdrawn");
+    bench.create(json!({ "incident": 1, "send": true })).await;
+    bench.step(0).await;
+    assert_eq!(state(), IncidentState::Open, "put off");
+    std::fs::write(bench.office().join("open"), "").unwrap();
+    bench.step(60_000).await;
+    assert_eq!(bench.dispute(2).await["state"], "sent");
+    assert_eq!(state(), IncidentState::Notified);
+}
+
+#[tokio::test]
+async fn engine_with_newer_signatures_is_asked_again_before_anything_leaves() {
+    for (verdict, state) in [
+        (malicious("Win.Test.FP"), "sent"),
+        (Verdict::Undetected, "withdrawn"),
+    ] {
+        let bench = Bench::start().await;
+        bench.promote().await;
+        bench.create(json!({ "incident": 1, "send": true })).await;
+        bench.step(0).await;
+        let waiting = bench.dispute(1).await;
+        assert_eq!((&waiting["state"], bench.mails()), (&json!("queued"), 0));
+        let why = waiting["problem"].as_str().unwrap();
+        assert!(why.contains("newer signatures"), "{why}");
+        assert_eq!(bench.appliance.answer("clamav", verdict).await, 1);
+        bench.step(60_000).await;
+        assert_eq!(bench.dispute(1).await["state"], state);
+        assert_eq!(bench.mails(), usize::from(state == "sent"));
+    }
+}
+
 #[tokio::test]
 async fn refusal_is_a_bounce_and_a_delay_is_tried_again_as_the_same_letter() {
     let bench = Bench::start_with("refuse").await;
@@ -121,6 +250,20 @@ async fn refusal_is_a_bounce_and_a_delay_is_tried_again_as_the_same_letter() {
     assert_eq!(bench.dispute(2).await["state"], "sent");
     let id = bench.mail(1)["message-id"].clone();
     assert!(id.as_str().unwrap().starts_with("<dispute-2-"), "{id}");
+}
+
+#[tokio::test]
+async fn people_are_told_once_that_a_dispute_cannot_be_sent() {
+    let bench = Bench::start_with("later").await;
+    bench.create(json!({ "incident": 1, "send": true })).await;
+    for (tries, told) in [(5, 0), (1, 1), (4, 1)] {
+        for _ in 0..tries {
+            let due = bench.dispute(1).await["attempts"].as_u64().unwrap();
+            bench.step(due * DAY).await;
+        }
+        assert_eq!(bench.events("dispute-delayed").await, told);
+    }
+    assert_eq!(bench.dispute(1).await["state"], "queued");
 }
 
 #[tokio::test]
@@ -173,20 +316,7 @@ async fn vendor_is_reminded_and_then_the_publisher_is_told() {
 async fn incident_that_opens_is_disputed_by_itself_and_closed_when_it_is_over() {
     let bench = Bench::start_automatic().await;
     bench.step(0).await;
-    let event = |kind, at| {
-        bench.appliance.store.write(move |change| {
-            let about = About {
-                incident: Some(1),
-                ..About::default()
-            };
-            let at = acquit::model::Timestamp::from_millis(at);
-            raise(
-                change,
-                Draft::about(at, kind, about, "an incident".to_owned()),
-            )
-        })
-    };
-    event(EventKind::IncidentOpened, NOW + 5).await.unwrap();
+    bench.raise(EventKind::IncidentOpened, (1, 5)).await;
     bench.step(10).await;
     assert_eq!(bench.dispute(1).await["state"], "sent");
     bench.step(20).await;
@@ -197,7 +327,24 @@ async fn incident_that_opens_is_disputed_by_itself_and_closed_when_it_is_over() 
         change.put(&INCIDENTS, &1, &incident)
     });
     resolve.await.unwrap();
-    event(EventKind::IncidentResolved, NOW + 30).await.unwrap();
+    bench.raise(EventKind::IncidentResolved, (1, 30)).await;
     bench.step(40).await;
     assert_eq!(bench.dispute(1).await["state"], "closed");
+}
+
+#[tokio::test]
+async fn of_engines_that_share_signatures_one_disputes_by_itself() {
+    let bench = Bench::start_automatic().await;
+    bench.kin().await;
+    bench.step(0).await;
+    for incident in [2, 1] {
+        bench.raise(EventKind::IncidentOpened, (incident, 5)).await;
+    }
+    bench.step(10).await;
+    assert_eq!(bench.dispute(1).await["incident"], 1);
+    bench.raise(EventKind::IncidentReopened, (2, 20)).await;
+    bench.step(30).await;
+    assert_eq!(bench.mails(), 1);
+    let list = bench.appliance.json("/acquit/disputes").await;
+    assert_eq!(list["data"].as_array().unwrap().len(), 1);
 }

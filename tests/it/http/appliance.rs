@@ -48,6 +48,8 @@ pub struct Appliance {
     pub orders: mpsc::Receiver<Control>,
     /// Orders about ClamAV's signatures; YARA's are a part of its image.
     pub desk: mpsc::Receiver<Order>,
+    /// The way to the engines.
+    pub ingest: Ingest,
     recorder: Recorder,
     shutdown: CancellationToken,
     tasks: JoinSet<()>,
@@ -100,7 +102,7 @@ impl Appliance {
         let api = Api {
             config,
             store: store.clone(),
-            ingest,
+            ingest: ingest.clone(),
             collections,
             metrics,
             engines,
@@ -124,6 +126,7 @@ impl Appliance {
             board,
             orders,
             desk,
+            ingest,
             recorder,
             shutdown,
             tasks,

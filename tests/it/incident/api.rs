@@ -95,6 +95,7 @@ async fn publisher_sees_its_own_incidents_and_no_others() {
         (Method::GET, "/thread", json!({})),
         (Method::PATCH, "", json!({ "owner": "me" })),
         (Method::POST, "/notes", json!({ "text": "x" })),
+        (Method::POST, "/replies", json!({ "text": "x" })),
         (Method::POST, "/acknowledge", json!({})),
         (Method::POST, "/close", json!({ "reason": "x" })),
         (Method::POST, "/reopen", json!({ "reason": "x" })),
@@ -279,4 +280,11 @@ async fn tags_of_a_change_fade_after_a_day_without_one() {
     assert_eq!(fixes[&scene::engine(0)].seconds, [1]);
     let resolved = scene.incidents().remove(0).state;
     assert_eq!(resolved, IncidentState::Resolved);
+    // A regression does not take back how long the fix had taken.
+    for (verdict, set) in [(malicious("Bad.A"), 3), (Verdict::Undetected, 4)] {
+        scene.says(0, verdict, set).await;
+        let fixes = statistics::fixes(&scene.store, &Wanted::default(), scene.at());
+        let seconds = &fixes.unwrap().0[&scene::engine(0)].seconds;
+        assert_eq!(seconds.len(), if set == 3 { 1 } else { 2 });
+    }
 }

@@ -1,11 +1,11 @@
 //! What follows from what engines say.
 
 use acquit::flow::incident::desk::{Done, Hand, Wish, act};
-use acquit::flow::incident::{Confirmed, confirmed, notified, watch};
-use acquit::model::{DetectionName, EventKind, IncidentState, KeptReason, Verdict};
+use acquit::flow::incident::{Confirmed, Seat, confirmed, notified, watch};
+use acquit::model::{DetectionName, EngineVersions, EventKind, IncidentState, KeptReason, Verdict};
 use proptest::prelude::*;
 
-use super::scene::{BLOB, Says, Scene, engine, publisher};
+use super::scene::{BLOB, Says, Scene, engine, publisher, versions};
 
 fn detects(name: &str) -> Verdict {
     Verdict::Malicious {
@@ -95,6 +95,75 @@ async fn rollback_and_the_same_set_leave_an_entry_once() {
     assert_eq!(states(&scene), [IncidentState::Resolved]);
 }
 
+/// Says what became of an incident that was detected by one thing and called clean by another.
+async fn after(detected: EngineVersions, clean: EngineVersions) -> IncidentState {
+    let mut scene = Scene::new(1).await;
+    scene.hold(1).await;
+    scene.says_by(0, detects("Bad.A"), detected).await;
+    scene.says_by(0, Verdict::Undetected, clean).await;
+    states(&scene).remove(0)
+}
+
+/// What an engine scans with: its version, its image, its set, the day of its signatures.
+fn by((engine, image): (&str, &str), set: Option<u64>, day: Option<&str>) -> EngineVersions {
+    EngineVersions {
+        engine: Some(engine.to_owned()),
+        image: image.to_owned(),
+        signature_set: set.and_then(|set| versions(set).signature_set),
+        signatures_date: day.map(str::to_owned),
+        ..EngineVersions::default()
+    }
+}
+
+#[tokio::test]
+async fn only_newer_signatures_or_a_greater_version_resolve() {
+    use IncidentState::{Open, Resolved};
+    let was = by(("1.9", "a"), Some(3), Some("20261101"));
+    for (clean, expected) in [
+        // Built again, with the same set, an older one, a newer one.
+        (by(("1.9", "b"), Some(3), Some("20261101")), Open),
+        (by(("1.9", "b"), Some(2), None), Open),
+        (by(("1.9", "b"), Some(4), None), Resolved),
+        // Of the day the engine tells and the moment the set came here the day counts.
+        (by(("1.9", "a"), Some(4), Some("20261031")), Open),
+        (by(("1.9", "a"), Some(2), Some("20261102")), Resolved),
+        (by(("1.9", "a"), Some(4), Some("20261101")), Resolved),
+        // A downgrade, an upgrade, and an upgrade that went back to older signatures.
+        (by(("1.8", "b"), Some(3), None), Open),
+        (by(("1.10", "b"), Some(3), None), Resolved),
+        (by(("1.10", "b"), Some(2), None), Open),
+        // A set nobody knows anything of.
+        (by(("1.9", "a"), Some(77), None), Open),
+    ] {
+        let state = after(was.clone(), clean.clone()).await;
+        assert_eq!(state, expected, "{clean:?}");
+    }
+}
+
+#[tokio::test]
+async fn engine_without_signatures_resolves_by_a_greater_version_and_not_by_a_build() {
+    use IncidentState::{Open, Resolved};
+    for (clean, expected) in [
+        (("2.10.1", "b"), Resolved),
+        (("2.9", "b"), Open),
+        (("2.8", "b"), Open),
+        (("unknown", "b"), Open),
+    ] {
+        let (was, is) = (by(("2.9", "a"), None, None), by(clean, None, None));
+        assert_eq!(after(was, is).await, expected, "{clean:?}");
+    }
+    let mut scene = Scene::new(1).await;
+    scene.hold(1).await;
+    for (verdict, image) in [(detects("Bad.A"), "a"), (Verdict::Undetected, "b")] {
+        scene
+            .says_by(0, verdict, by(("2.9", image), None, None))
+            .await;
+    }
+    let thread = scene.thread();
+    let last = thread.last().unwrap();
+    assert!(last.contains("another image of the same version"), "{last}");
+}
+
 #[tokio::test]
 async fn regression_opens_the_same_incident_again() {
     let mut scene = Scene::new(1).await;
@@ -137,6 +206,31 @@ async fn blob_scanned_before_it_was_held_has_its_incidents_at_once() {
 }
 
 #[tokio::test]
+async fn file_that_returns_and_is_called_clean_resolves_what_its_removal_ended() {
+    for clean_before_it_returns in [true, false] {
+        let mut scene = Scene::new(1).await;
+        scene.hold(1).await;
+        scene.says(0, detects("Bad.A"), 1).await;
+        scene.release(1).await;
+        if clean_before_it_returns {
+            scene.says(0, Verdict::Undetected, 2).await;
+            scene.hold(1).await;
+        } else {
+            // Of another's collection, in which it stayed.
+            scene.hold(2).await;
+            scene.hold(1).await;
+            scene.says(0, Verdict::Undetected, 2).await;
+            assert_eq!(states(&scene), [IncidentState::Resolved; 2]);
+        }
+        let incident = scene.incidents().remove(0);
+        assert_eq!(
+            (incident.state, incident.kept),
+            (IncidentState::Resolved, None)
+        );
+    }
+}
+
+#[tokio::test]
 async fn change_of_the_day_stays_for_the_day() {
     let mut scene = Scene::new(1).await;
     scene.hold(1).await;
@@ -162,9 +256,13 @@ async fn vendor_that_stands_by_it_keeps_it_until_it_does_no_more() {
         (Confirmed::Yes, IncidentState::Kept),
     ] {
         let now = scene.at();
-        let write = scene
-            .store
-            .write(move |change| confirmed(change, (&BLOB, &engine(0)), said, now));
+        let write = scene.store.write(move |change| {
+            let seat = Seat {
+                sha256: BLOB,
+                publisher: &publisher(1),
+            };
+            confirmed(change, (&seat, &engine(0)), said, now)
+        });
         write.await.unwrap();
         assert_eq!(states(&scene), [state]);
     }
@@ -261,6 +359,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
                 verdict,
                 set,
                 late,
+                by: None,
             }
         })
     };
@@ -277,7 +376,11 @@ struct Model {
     holds: [bool; 2],
     detects: [bool; 2],
     looked: [bool; 2],
+    /// With which set each engine detected the file last, and as far as a publisher's incident knows.
     set: [u64; 2],
+    known: [[u64; 2]; 2],
+    /// With which set each engine calls the file clean, if that is its last word.
+    clean: [Option<u64>; 2],
     fates: [[Fate; 2]; 2],
 }
 
@@ -293,22 +396,26 @@ impl Model {
             Verdict::Malicious { .. } | Verdict::Suspicious { .. } => {
                 self.detects[e] = true;
                 self.set[e] = says.set;
+                self.clean[e] = None;
                 for p in 0..2 {
                     if self.holds[p] {
                         self.fates[p][e] = Fate::Live;
+                        self.known[p][e] = says.set;
                     }
                 }
             }
             Verdict::Undetected => {
                 self.detects[e] = false;
+                self.clean[e] = Some(says.set);
                 for p in 0..2 {
-                    let live = self.fates[p][e] == Fate::Live;
-                    if self.holds[p] && live && says.set > self.set[e] {
+                    let ends = matches!(self.fates[p][e], Fate::Live | Fate::Gone);
+                    if self.holds[p] && ends && says.set > self.known[p][e] {
                         self.fates[p][e] = Fate::Over;
                     }
                 }
             }
-            Verdict::TypeUnsupported { .. } | Verdict::Timeout | Verdict::Failure { .. } => {}
+            Verdict::TypeUnsupported { .. } => self.clean[e] = None,
+            Verdict::Timeout | Verdict::Failure { .. } => {}
         }
     }
 
@@ -316,7 +423,13 @@ impl Model {
         self.holds[p] = !self.holds[p];
         for e in 0..2 {
             match (self.holds[p], self.fates[p][e]) {
-                (true, _) if self.detects[e] => self.fates[p][e] = Fate::Live,
+                (true, _) if self.detects[e] => {
+                    self.fates[p][e] = Fate::Live;
+                    self.known[p][e] = self.set[e];
+                }
+                (true, Fate::Gone) if self.clean[e] > Some(self.known[p][e]) => {
+                    self.fates[p][e] = Fate::Over;
+                }
                 (false, Fate::Live) => self.fates[p][e] = Fate::Gone,
                 _ => {}
             }

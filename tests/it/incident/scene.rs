@@ -32,6 +32,8 @@ pub struct Says {
     pub verdict: Verdict,
     pub set: u64,
     pub late: bool,
+    /// What it says of itself, if that is not `versions(set)`.
+    pub by: Option<EngineVersions>,
 }
 
 pub fn engine(number: usize) -> EngineId {
@@ -42,7 +44,7 @@ pub fn publisher(number: usize) -> PublisherId {
     format!("publisher-{number}").parse().unwrap()
 }
 
-fn versions(set: u64) -> EngineVersions {
+pub fn versions(set: u64) -> EngineVersions {
     EngineVersions {
         engine: Some("1.0".to_owned()),
         image: "sha256:1".to_owned(),
@@ -169,6 +171,19 @@ impl Scene {
             verdict,
             set,
             late: false,
+            by: None,
+        };
+        self.analyze(&[says]).await;
+    }
+
+    /// One engine says one thing with versions of its own.
+    pub async fn says_by(&mut self, number: usize, verdict: Verdict, by: EngineVersions) {
+        let says = Says {
+            engine: number,
+            verdict,
+            set: 0,
+            late: false,
+            by: Some(by),
         };
         self.analyze(&[says]).await;
     }
@@ -242,7 +257,7 @@ fn answer(change: &mut Change<'_>, said: &[(Says, u64)], now: u64) -> Result<(),
     };
     let at = Timestamp::from_millis(now);
     for (says, began) in said {
-        let versions = versions(says.set);
+        let versions = says.by.clone().unwrap_or_else(|| versions(says.set));
         let result = EngineResult {
             verdict: says.verdict.clone(),
             versions: versions.clone(),

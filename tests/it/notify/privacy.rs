@@ -46,6 +46,7 @@ async fn detected(lab: &Lab, policy: SharePolicy) -> (PublisherId, u64) {
         resolved: None,
         kept: None,
         reopened_count: 0,
+        fixes: Vec::new(),
         owner: Some("internal-owner".to_owned()),
         deadline: None,
         overdue: false,

@@ -1,6 +1,6 @@
 //! What vendors say: comments and requests for files.
 
-use acquit::model::{EventKind, Incident, SharePolicy};
+use acquit::model::{EventKind, Incident, IncidentState, SharePolicy};
 use acquit::store::{EVENTS, INCIDENT_OF, INCIDENTS};
 use serde_json::{Value, json};
 
@@ -11,9 +11,9 @@ fn comment(attributes: Value) -> Value {
     json!({"type": "monitor_hash_comment", "attributes": attributes})
 }
 
-async fn incident_of(lab: &Lab, sha256: acquit::model::Sha256) {
+async fn incident_of(lab: &Lab, sha256: acquit::model::Sha256, (id, owner): (u64, &str)) {
     let row = json!({
-        "id": 7, "publisher": "acme", "engine": "clamav", "sha256": sha256, "state": "open",
+        "id": id, "publisher": owner, "engine": "clamav", "sha256": sha256, "state": "open",
         "state_at": 1, "opened_at": 1, "reopened_at": 1, "detection": "Clam.Word",
         "detected": {
             "at": 1, "analysis": format!("f-{sha256}-1"), "versions": {"image": "sha256:1"},
@@ -22,8 +22,8 @@ async fn incident_of(lab: &Lab, sha256: acquit::model::Sha256) {
     let incident: Incident = serde_json::from_value(row).unwrap();
     let write = lab.appliance.store.write(move |change| {
         let key = (sha256, incident.engine.clone(), incident.publisher.clone());
-        change.put(&INCIDENT_OF, &key, &7)?;
-        change.put(&INCIDENTS, &7, &incident)
+        change.put(&INCIDENT_OF, &key, &id)?;
+        change.put(&INCIDENTS, &id, &incident)
     });
     write.await.unwrap();
 }
@@ -49,7 +49,7 @@ async fn comment_is_made_once_changed_and_removed_in_the_shape_it_came_in() {
         )])
         .await;
     let sha256 = blobs[0].sha256;
-    incident_of(&lab, sha256).await;
+    incident_of(&lab, sha256, (7, "acme")).await;
     let client = lab.client("clam");
     let url = lab.url(&format!("/monitor_partner/hashes/{sha256}/comments"));
     let said = json!({"comment": "we look\u{202e}\u{7}", "engine": "ClamAV", "sha256": sha256});
@@ -113,6 +113,119 @@ async fn comment_is_made_once_changed_and_removed_in_the_shape_it_came_in() {
 }
 
 #[tokio::test]
+async fn word_reaches_those_who_let_the_vendor_know_and_nobody_else() {
+    let lab = Lab::start().await;
+    let plan = Plan {
+        owners: vec![
+            ("acme", SharePolicy::MetadataOnly),
+            ("beta", SharePolicy::Never),
+        ],
+        engines: vec!["clamav"],
+    };
+    let blobs = lab.add(&[plan]).await;
+    let sha256 = blobs[0].sha256;
+    incident_of(&lab, sha256, (7, "acme")).await;
+    incident_of(&lab, sha256, (8, "beta")).await;
+    let row = |id| lab.appliance.store.get(&INCIDENTS, &id).unwrap().unwrap();
+    let untouched = row(8);
+    let client = lab.client("clam");
+    let url = lab.url(&format!("/monitor_partner/hashes/{sha256}/comments"));
+    let said = json!({"data": comment(json!({"detection": "confirmed", "fixed_in": "27001"}))});
+    assert_eq!(answer(client.post(&url).json(&said)).await.0, 200);
+    assert_eq!(
+        (row(7).state, row(8)),
+        (IncidentState::Kept, untouched.clone())
+    );
+    for (owner, count) in [("acme", 1), ("beta", 0)] {
+        let id = blobs[0].item_of(owner).unwrap().to_string();
+        let id = id
+            .replace('/', "%2F")
+            .replace('+', "%2B")
+            .replace('=', "%3D");
+        for part in ["comments", "relationships/comments"] {
+            let url = lab.url(&format!("/monitor/items/{id}/{part}"));
+            let (status, listed) = answer(lab.client(owner).get(url)).await;
+            assert_eq!(status, 200, "{listed}");
+            let listed = listed["data"].as_array().unwrap().len();
+            assert_eq!(listed, count, "{owner}: {part}");
+        }
+    }
+    let back = json!({"data": {"attributes": {"detection": null}}});
+    let one = lab.url(&format!("/monitor_partner/comments/{sha256}-clamav"));
+    assert_eq!(answer(client.patch(&one).json(&back)).await.0, 200);
+    assert_eq!((row(7).state, row(8)), (IncidentState::Open, untouched));
+    let told = raised(&lab, EventKind::VendorCommented);
+    let acme = Some("acme".parse().unwrap());
+    assert!(told.iter().all(|event| event.about.publisher == acme));
+}
+
+#[tokio::test]
+async fn vendor_and_publisher_talk_and_nobody_else_hears() {
+    let lab = Lab::start().await;
+    let plan = Plan {
+        owners: vec![
+            ("acme", SharePolicy::MetadataOnly),
+            ("beta", SharePolicy::Never),
+        ],
+        engines: vec!["clamav", "yara"],
+    };
+    let blobs = lab.add(&[plan]).await;
+    let sha256 = blobs[0].sha256;
+    incident_of(&lab, sha256, (7, "acme")).await;
+    incident_of(&lab, sha256, (8, "beta")).await;
+    let client = lab.client("clam");
+    let comments = lab.url(&format!("/monitor_partner/hashes/{sha256}/comments"));
+    let said = json!({"data": comment(json!({"comment": "which installer is it?"}))});
+    assert_eq!(answer(client.post(&comments).json(&said)).await.0, 200);
+    let act = |id: u64, what: &str| lab.url(&format!("/acquit/incidents/{id}/{what}"));
+    let (acme, beta) = (lab.client("acme"), lab.client("beta"));
+    let words = |text: &str| json!({ "text": text });
+    let note = acme.post(act(7, "notes")).json(&words("between us"));
+    assert_eq!(answer(note).await.0, 200);
+    let reply = acme
+        .post(act(7, "replies"))
+        .json(&words("our own, built today"));
+    assert_eq!(answer(reply).await.0, 200);
+    let reply = || beta.post(act(8, "replies")).json(&words("it is ours too"));
+    refused(reply(), 403, "ForbiddenError").await;
+    refused(
+        beta.post(act(7, "replies")).json(&words("x")),
+        404,
+        "NotFoundError",
+    )
+    .await;
+    let thread = lab.url(&format!("/monitor_partner/hashes/{sha256}/thread"));
+    let (status, shown) = answer(client.get(&thread)).await;
+    assert_eq!(status, 200, "{shown}");
+    let heard: std::collections::BTreeSet<_> = shown["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|word| {
+            let word = &word["attributes"];
+            (
+                word["from"].as_str().unwrap(),
+                word["text"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("publisher", "our own, built today"),
+        ("vendor", "which installer is it?"),
+    ];
+    assert_eq!(heard, expected.into());
+    let (_, others) = answer(lab.client("yarists").get(&thread)).await;
+    assert_eq!(others["data"], json!([]));
+    let ledger = lab.ledger();
+    let lines: Vec<_> = ledger
+        .lines()
+        .filter(|line| line.contains("a reply for"))
+        .collect();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].contains("policy metadata-only") && lines[0].contains("acme"));
+}
+
+#[tokio::test]
 async fn confirmation_of_an_earlier_detection_does_not_hide_a_new_one() {
     let lab = Lab::start().await;
     let blobs = lab
@@ -121,6 +234,7 @@ async fn confirmation_of_an_earlier_detection_does_not_hide_a_new_one() {
     let sha256 = blobs[0].sha256;
     let comment = serde_json::from_value(json!({
         "text": "", "author": "x", "confirmed": true, "at": at(1_780_000_000).millis(),
+        "fixed_in": "27002",
     }));
     let comment: acquit::model::Comment = comment.unwrap();
     let key = (sha256, "clamav".parse().unwrap());
@@ -131,6 +245,21 @@ async fn confirmation_of_an_earlier_detection_does_not_hide_a_new_one() {
     write.await.unwrap();
     let (_, list) = answer(lab.client("clam").get(lab.url("/monitor_partner/hashes"))).await;
     assert_eq!(list["data"][0]["id"], json!(sha256));
+    incident_of(&lab, sha256, (7, "acme")).await;
+    let one = lab.url(&format!("/monitor_partner/comments/{sha256}-clamav"));
+    let (_, shown) = answer(lab.client("clam").get(&one)).await;
+    assert_eq!(shown["data"]["attributes"]["detection"], json!(null));
+    // Saying it again of the new one counts, though the comment said so before.
+    let again = json!({"data": {"attributes": {"detection": "confirmed", "fixed_in": "27002"}}});
+    assert_eq!(
+        answer(lab.client("clam").patch(&one).json(&again)).await.0,
+        200
+    );
+    let incident = lab.appliance.store.get(&INCIDENTS, &7).unwrap().unwrap();
+    assert_eq!(incident.state, IncidentState::Kept);
+    assert_eq!(incident.fixed_in.as_deref(), Some("27002"));
+    let (_, list) = answer(lab.client("clam").get(lab.url("/monitor_partner/hashes"))).await;
+    assert_eq!(list["data"], json!([]));
 }
 
 #[tokio::test]
