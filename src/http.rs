@@ -29,6 +29,7 @@ mod keys;
 mod ledger;
 mod limit;
 mod monitor;
+mod newest;
 mod notices;
 mod openapi;
 mod partner;

@@ -205,3 +205,41 @@ async fn deliveries_are_listed_with_their_tries_and_made_again_on_request() {
     let waiting = appliance.store.keys_after(&OUTBOX, None, 9).unwrap();
     assert_eq!(waiting.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_delivery_is_found_behind_thousands_that_were_made() {
+    let appliance = appliance().await;
+    let acme = key(&appliance, KeyRole::Publisher, Some("acme")).await;
+    let other = key(&appliance, KeyRole::Publisher, Some("other")).await;
+    let order = |to: &str| json!({ "channel": "mail", "target": to });
+    let mut ids = Vec::new();
+    for (who, to) in [(&acme, "a@acme.example"), (&other, "o@other.example")] {
+        let row = made(&appliance, who, order(to)).await;
+        ids.push(row["id"].as_str().unwrap().parse::<u64>().unwrap());
+    }
+    let (ours, theirs) = (ids[0], ids[1]);
+    let write = move |change: &mut acquit::store::Change<'_>| {
+        let rows = (2..=5002).map(|event| (event, theirs, DeliveryState::Delivered));
+        let failed = (1, ours, DeliveryState::Failed);
+        for (event, subscription, state) in rows.chain([failed]) {
+            let delivery = Delivery {
+                event,
+                subscription,
+                created_at: Timestamp::from_millis(1),
+                state,
+                due_at: None,
+                attempts: Vec::new(),
+            };
+            change.put(&DELIVERIES, &(event, subscription), &delivery)?;
+        }
+        Ok(())
+    };
+    appliance.store.write(write).await.unwrap();
+    let name = format!("1-{ours}");
+    for query in ["", "state=failed"] {
+        let url = appliance.api(&format!("/acquit/deliveries?{query}"));
+        let (_, found) = answer(acme.get(url)).await;
+        assert_eq!(found["data"][0]["id"], name, "{found}");
+        assert!(found["meta"]["cursor"].is_null(), "{found}");
+    }
+}
