@@ -121,11 +121,51 @@ pub async fn list(
 
 /// Tells whether the caller may know of an event: of the appliance, or of its own collection.
 fn concerns(caller: &Caller, event: &Event) -> bool {
-    let about = &event.about;
-    match &about.publisher {
+    match &event.about.publisher {
         Some(publisher) => caller.may_see(publisher),
-        // A file that is nobody's in particular is still somebody's.
-        None => caller.sees_all() || about.sha256.is_none(),
+        None => caller.sees_all() || (is_everybodys(event.kind) && event.about.sha256.is_none()),
+    }
+}
+
+/// Tells whether a kind of event is of the appliance itself. Of the others, one that names no
+/// publisher is about a vendor, an administrator or a file of somebody.
+const fn is_everybodys(kind: EventKind) -> bool {
+    use EventKind as K;
+    match kind {
+        K::UpdateFailed
+        | K::UpdateUnchanged
+        | K::CandidateRejected
+        | K::SignaturesPromoted
+        | K::SignaturesRolledBack
+        | K::SignaturesHeld
+        | K::SignaturesReleased
+        | K::BundleImported
+        | K::RescanStarted
+        | K::RescanCompleted
+        | K::LicenseExpiring => true,
+        K::ItemUploaded
+        | K::ItemMoved
+        | K::ItemDeleted
+        | K::ItemRestored
+        | K::TrashEmptied
+        | K::PolicyChanged
+        | K::QuotaReached
+        | K::DetectionsChanged
+        | K::IncidentOpened
+        | K::IncidentReopened
+        | K::IncidentNotified
+        | K::IncidentAcknowledged
+        | K::IncidentResolved
+        | K::IncidentKept
+        | K::IncidentOverdue
+        | K::VendorCommented
+        | K::FileRequested
+        | K::FileAnswered
+        | K::FileDownloaded
+        | K::DisputeSent
+        | K::DisputeBounced
+        | K::DisputeUnanswered
+        | K::SubscriptionDisabled => false,
     }
 }
 
