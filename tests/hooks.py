@@ -44,6 +44,7 @@ class Receiver(BaseHTTPRequestHandler):
             "id": headers.get("webhook-id"),
             "signatures": headers.get("webhook-signature", "").split(),
             "signed": signed(body, headers),
+            "size": len(body),
             "body": json.loads(body),
         }
         with LOCK:

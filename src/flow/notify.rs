@@ -11,6 +11,7 @@
 //! again only if that answer was never written down; it then has the same id, by which the other
 //! side can tell. What a vendor may know is looked up when it is told, not when it happened.
 
+mod account;
 mod channel;
 mod guard;
 pub mod pace;

@@ -101,7 +101,7 @@ impl Post {
         } else {
             "text"
         };
-        let sent = self.send(&dispute, (letter, package.as_ref(), what), now);
+        let sent = self.send(&dispute, (letter, what), now);
         match sent.await {
             Ok(()) => self.sent(id, now).await,
             Err(MailError::Temporary(reason)) => self.put_off(id, (reason, now)).await,
@@ -155,7 +155,7 @@ impl Post {
     async fn send(
         &self,
         dispute: &Dispute,
-        (letter, package, what): (Letter, Option<&Package>, &str),
+        (letter, what): (Letter, &str),
         now: Timestamp,
     ) -> Result<(), MailError> {
         let Some(mailer) = &self.mailer else {
@@ -165,15 +165,15 @@ impl Post {
         let text = format!("dispute {} to {}: {what}", dispute.id, dispute.vendor);
         let author = dispute.author.clone();
         let mut entry = LedgerEntry::new(now, LedgerKind::Egress, author, text);
-        let attached = package.map_or(0, |package| package.size_bytes);
-        entry.bytes = Some(letter.text.len() as u64 + attached);
+        let sealed = mailer.seal(letter).await?;
+        entry.bytes = Some(sealed.size());
         entry.publisher = Some(dispute.publisher.clone());
         entry.sha256 = Some(dispute.sha256);
         entry.to = Some(dispute.to.clone());
         entry.rule = Some(dispute.rule.clone());
         let noted = self.disputes.store.ledger().append(entry).await;
         noted.map_err(|error| MailError::Temporary(error.to_string()))?;
-        mailer.send(letter).await
+        mailer.send(&sealed).await
     }
 
     async fn sent(&self, id: u64, now: Timestamp) -> Result<(), StoreError> {
@@ -249,7 +249,7 @@ impl Post {
         }
         let letter = self.letter(&dispute, dispute.reminders + 1, None)?;
         let what = format!("reminder {}", dispute.reminders + 1);
-        match self.send(&dispute, (letter, None, &what), now).await {
+        match self.send(&dispute, (letter, &what), now).await {
             Ok(()) => self.after_reminder(&dispute, Reminded::Sent, now).await,
             Err(MailError::Temporary(reason)) => {
                 warn!(

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::account::hand_over;
 use super::channel::{Outcome, Parcel, endpoint, name, target};
 use super::record::{Record, chance, disable};
 use super::words::{self, Told};
 use super::{Notifier, TICK, TROUBLE, pace};
-use crate::model::{LedgerEntry, LedgerKind, Subscription, Timestamp};
+use crate::model::{Subscription, Timestamp};
 use crate::store::{Change, DELIVERIES, EVENTS, OUTBOX, SUBSCRIPTIONS, StoreError};
 
 /// Deliveries under way at the same time.
@@ -233,7 +234,6 @@ impl Notifier {
         Ok(((of(open), items), of(hidden)))
     }
 
-    /// Writes into the ledger what leaves, and lets it leave.
     async fn hand_over(
         &self,
         bundle: &Bundle,
@@ -245,14 +245,8 @@ impl Notifier {
             items,
             at: crate::system::now(),
         };
-        for told in &parcel.items {
-            let line = egress(&parcel, told, row);
-            let written = self.store.ledger().append(line).await;
-            written.map_err(|error| StoreError::Failed {
-                reason: error.to_string(),
-            })?;
-        }
-        Ok(self.channels.deliver(&row.channel, &parcel).await)
+        let means = (&self.channels, &self.store);
+        hand_over(means, &row.channel, &parcel, "acquit").await
     }
 
     /// Returns an id that is the same whenever the same is delivered again.
@@ -310,23 +304,5 @@ impl Notifier {
             }
         };
         self.store.write(write).await
-    }
-}
-
-fn egress(parcel: &Parcel, told: &Told, row: &Subscription) -> LedgerEntry {
-    let text = format!(
-        "notification {} of {} by {}",
-        parcel.id,
-        told.kind,
-        name(&row.channel)
-    );
-    let size = told.text.len() + told.json.to_string().len();
-    LedgerEntry {
-        publisher: told.publisher.clone(),
-        sha256: told.sha256,
-        bytes: Some(size as u64),
-        to: Some(target(&row.channel)),
-        rule: Some(told.rule.clone()),
-        ..LedgerEntry::new(parcel.at, LedgerKind::Egress, "acquit".to_owned(), text)
     }
 }

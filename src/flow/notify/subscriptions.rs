@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::account;
 use super::channel::{self, Channels, Outcome, Parcel};
 use super::guard::Allowed;
 use super::route::{self, SUBSCRIPTIONS_MAX};
@@ -11,8 +12,8 @@ use super::words::Told;
 use crate::config::Config;
 use crate::flow::mail::{Mailer, is_address};
 use crate::model::{
-    Audience, Channel, Delivery, DeliveryState, EventKind, LedgerEntry, LedgerKind, Pace,
-    QuietHours, Subscription, Timestamp,
+    Audience, Channel, Delivery, DeliveryState, EventKind, Pace, QuietHours, Subscription,
+    Timestamp,
 };
 use crate::store::{Change, DELIVERIES, OUTBOX, SUBSCRIPTIONS, Store, StoreError};
 
@@ -286,15 +287,8 @@ pub async fn try_out(
         items: vec![trial()],
         at: now,
     };
-    let text = format!("notification {} as a test", parcel.id);
-    let line = LedgerEntry {
-        to: Some(target(&row.channel)),
-        rule: Some("test of a subscription".to_owned()),
-        ..LedgerEntry::new(now, LedgerKind::Egress, row.creator.clone(), text)
-    };
-    let written = store.ledger().append(line).await;
-    written.map_err(|error| failed(&error))?;
-    Ok(channels.deliver(&row.channel, &parcel).await)
+    let means = (&channels, store);
+    Ok(account::hand_over(means, &row.channel, &parcel, &row.creator).await?)
 }
 
 fn trial() -> Told {
