@@ -72,11 +72,15 @@ impl Record {
             Outcome::Never(_) | Outcome::Gone(_) => return (DeliveryState::Failed, None),
             Outcome::Later(_, asked) => *asked,
         };
-        let first = delivery.attempts.first().map_or(self.now, |first| first.at);
+        // What is to be made once more has all its time again.
+        let first = delivery
+            .current()
+            .first()
+            .map_or(self.now, |first| first.at);
         if self.now.since(first) >= self.give_up {
             return (DeliveryState::Failed, None);
         }
-        let pause = pace::pause(delivery.attempts.len(), asked, self.chance);
+        let pause = pace::pause(delivery.tries(), asked, self.chance);
         (DeliveryState::Pending, Some(self.now.after(pause)))
     }
 

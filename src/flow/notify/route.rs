@@ -133,6 +133,7 @@ fn enqueue(
         state: DeliveryState::Pending,
         due_at: Some(due),
         attempts: Vec::new(),
+        replayed_at: None,
     };
     change.put(&DELIVERIES, &key, &delivery)?;
     change.put(&OUTBOX, &(due.millis(), event, id), &())

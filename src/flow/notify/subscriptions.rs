@@ -241,7 +241,7 @@ pub async fn rotate(store: &Store, id: u64) -> Result<(Subscription, String), No
     Ok((store.write(write).await??, fresh))
 }
 
-/// Makes a delivery once more, at once.
+/// Makes a delivery once more, at once, and again as long as a new one if it fails.
 ///
 /// # Errors
 /// If there is none.
@@ -258,7 +258,7 @@ pub async fn replay(
             change.remove(&OUTBOX, &(due.millis(), key.0, key.1));
         }
         delivery.state = DeliveryState::Pending;
-        delivery.due_at = Some(now);
+        (delivery.due_at, delivery.replayed_at) = (Some(now), Some(now));
         change.put(&OUTBOX, &(now.millis(), key.0, key.1), &())?;
         change.put(&DELIVERIES, &key, &delivery)?;
         Ok(Some(delivery))

@@ -173,6 +173,7 @@ async fn deliveries_are_listed_with_their_tries_and_made_again_on_request() {
                     at,
                     outcome: "550 no".to_owned(),
                 }],
+                replayed_at: None,
             };
             change.put(&DELIVERIES, &(event, id), &delivery)?;
         }
@@ -229,6 +230,7 @@ async fn failed_delivery_is_found_behind_thousands_that_were_made() {
                 state,
                 due_at: None,
                 attempts: Vec::new(),
+                replayed_at: None,
             };
             change.put(&DELIVERIES, &(event, subscription), &delivery)?;
         }
