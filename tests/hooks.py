@@ -55,7 +55,9 @@ class Receiver(BaseHTTPRequestHandler):
     def answer(self, path, count):
         if path == "/slow":
             time.sleep(30)
-        status = {"/gone": 410, "/redirect": 302, "/fail": 500}.get(path, 200)
+        if path.startswith("/late"):
+            time.sleep(1.5)
+        status = {"/gone": 410, "/late-gone": 410, "/redirect": 302, "/fail": 500}.get(path, 200)
         if path == "/once" and count == 1:
             status = 500
         if path == "/busy" and count == 1:

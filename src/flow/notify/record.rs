@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::channel::{Outcome, target};
+use super::outbox::Place;
 use super::pace;
-use super::send::Place;
 use crate::flow::events::{Draft, raise};
 use crate::flow::incident;
 use crate::model::{

@@ -14,6 +14,26 @@ use super::lab::{Lab, Peer, plain_mail, wait, webhook};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+#[tokio::test(flavor = "multi_thread")]
+async fn daemon_that_ends_waits_for_answers_and_sends_nothing_twice() {
+    let mut lab = Lab::new(|_| ());
+    let hooks = Peer::hooks(&lab.path("secret"));
+    let row = lab.subscribe(webhook(hooks.url("/late"))).await;
+    lab.run();
+    let event = lab.overdue("late").await;
+    hooks.said(1).await;
+    lab.stop().await;
+    let key = (event.number, row.id);
+    let delivery = lab.store.get(&DELIVERIES, &key).unwrap().unwrap();
+    assert_eq!(delivery.state, DeliveryState::Delivered, "{delivery:?}");
+    lab.run();
+    let next = lab.overdue("another").await;
+    lab.delivery((&next, &row), |d| d.state == DeliveryState::Delivered)
+        .await;
+    assert_eq!(hooks.lines().len(), 2);
+    lab.stop().await;
+}
+
 /// Makes of a delivery one that is tried since days; `failed` is that it was given up.
 async fn aged(lab: &Lab, (event, row): (&Event, &Subscription), failed: bool) {
     let now = acquit::system::now();
@@ -79,6 +99,36 @@ async fn delivery_is_given_up_after_days_and_made_once_more_as_long_as_a_new_one
     assert_eq!(again.state, DeliveryState::Pending, "{again:?}");
     let pause = again.due_at.unwrap().since(again.attempts[2].at);
     assert!(pause < Duration::from_secs(6), "{pause:?}");
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flood_of_letters_to_one_address_is_one_letter_and_a_few_are_not() {
+    let post = Peer::start("smtp.py", &["none"]);
+    let mut lab = Lab::new(|config| config.mail = plain_mail(post.port));
+    let to = "a@example.org".to_owned();
+    let row = lab.subscribe(Channel::Mail { to }).await;
+    let mut events = Vec::new();
+    for number in 0..40 {
+        events.push(lab.overdue(&format!("late {number}")).await);
+    }
+    lab.run();
+    for event in &events {
+        lab.delivery((event, &row), |d| d.state == DeliveryState::Delivered)
+            .await;
+    }
+    let flood = post.lines();
+    assert!(flood.len() < 10, "{} letters", flood.len());
+    let texts: String = flood
+        .iter()
+        .map(|line| line["text"].as_str().unwrap())
+        .collect();
+    assert!((0..40).all(|number| texts.contains(&format!("late {number}"))));
+    for number in 0..2 {
+        lab.overdue(&format!("single {number}")).await;
+    }
+    let all = post.said(flood.len() + 2).await;
+    assert_eq!(all.len(), flood.len() + 2);
     lab.stop().await;
 }
 
