@@ -10,7 +10,7 @@ use super::pace;
 use crate::flow::events::{Draft, raise};
 use crate::flow::incident;
 use crate::model::{
-    About, Attempt, Audience, Delivery, DeliveryState, Event, EventKind, Subscription, Timestamp,
+    About, Attempt, Audience, Delivery, DeliveryState, Event, EventKind, Timestamp,
 };
 use crate::store::{Change, DELIVERIES, EVENTS, OUTBOX, SUBSCRIPTIONS, StoreError};
 
@@ -104,12 +104,16 @@ impl Record {
 /// If the store fails.
 pub fn disable(
     change: &mut Change<'_>,
-    mut row: Subscription,
+    id: u64,
     reason: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    // It may have been changed or removed while the other side was asked.
+    let Some(mut row) = change.get(&SUBSCRIPTIONS, &id)? else {
+        return Ok(());
+    };
     row.disabled = Some((now, reason.to_owned()));
-    change.put(&SUBSCRIPTIONS, &row.id, &row)?;
+    change.put(&SUBSCRIPTIONS, &id, &row)?;
     let publisher = match &row.audience {
         Audience::Publisher(id) => Some(id.clone()),
         Audience::Admin | Audience::Vendor(_) => None,

@@ -200,14 +200,14 @@ impl Notifier {
             give_up: Duration::from_secs(u64::from(self.config.notifications.give_up_hours) * 3600),
             chance: chance(),
         };
-        let (places, row) = (bundle.places.clone(), row.cloned());
+        let (places, id) = (bundle.places.clone(), bundle.subscription);
         let write = move |change: &mut Change<'_>| {
             for place in &places {
                 record.write(change, *place)?;
             }
-            match (&record.outcome, row) {
-                (Outcome::Gone(reason), Some(row)) => disable(change, row, reason, record.now),
-                _ => Ok(()),
+            match &record.outcome {
+                Outcome::Gone(reason) => disable(change, id, reason, record.now),
+                Outcome::Accepted(_) | Outcome::Later(..) | Outcome::Never(_) => Ok(()),
             }
         };
         self.store.write(write).await

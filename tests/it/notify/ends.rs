@@ -103,6 +103,32 @@ async fn delivery_is_given_up_after_days_and_made_once_more_as_long_as_a_new_one
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_while_the_other_side_answers_gone_stays_changed() {
+    let mut lab = Lab::new(|_| ());
+    let hooks = Peer::hooks(&lab.path("secret"));
+    let rotated = lab.subscribe(webhook(hooks.url("/late-gone"))).await;
+    let removed = lab.subscribe(webhook(hooks.url("/late-gone"))).await;
+    lab.run();
+    let event = lab.overdue("late").await;
+    hooks.said(2).await;
+    let fresh = subscriptions::rotate(&lab.store, rotated.id).await;
+    let (_, secret) = fresh.unwrap();
+    subscriptions::remove(&lab.store, removed.id).await.unwrap();
+    for row in [&rotated, &removed] {
+        lab.delivery((&event, row), |d| d.state == DeliveryState::Failed)
+            .await;
+    }
+    let row = lab.store.get(&SUBSCRIPTIONS, &rotated.id).unwrap().unwrap();
+    assert!(row.disabled.is_some());
+    let Channel::Webhook { secrets, .. } = row.channel else {
+        panic!("it is a webhook");
+    };
+    assert_eq!(secrets[0], secret);
+    assert_eq!(lab.store.get(&SUBSCRIPTIONS, &removed.id).unwrap(), None);
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn flood_of_letters_to_one_address_is_one_letter_and_a_few_are_not() {
     let post = Peer::start("smtp.py", &["none"]);
     let mut lab = Lab::new(|config| config.mail = plain_mail(post.port));
