@@ -144,6 +144,24 @@ pub fn is_implicit(id: u64) -> bool {
     id & IMPLICIT != 0
 }
 
+/// Tells whether a subscription is still somebody's: an address may have been taken away from the
+/// publisher or the vendor whose it was.
+///
+/// # Errors
+/// If the store fails.
+pub fn is_current(store: &Store, row: &Subscription) -> Result<bool, StoreError> {
+    if !is_implicit(row.id) {
+        return Ok(true);
+    }
+    let emails = match &row.audience {
+        Audience::Admin => None,
+        Audience::Publisher(id) => store.get(&PUBLISHERS, id)?.map(|row| row.emails),
+        Audience::Vendor(id) => store.get(&VENDORS, id)?.map(|row| row.emails),
+    };
+    let ours = |to: String| address(row.audience.clone(), to, row.created_at).id == row.id;
+    Ok(emails.unwrap_or_default().into_iter().any(ours))
+}
+
 /// Returns whom an event is told to.
 fn targets(
     store: &Store,

@@ -11,7 +11,7 @@ use super::channel::{Outcome, Parcel, name, target};
 use super::outbox::{self, Bundle, Busy};
 use super::record::{Record, chance, disable};
 use super::words::{self, Told};
-use super::{Notifier, TICK, TROUBLE, pace};
+use super::{Notifier, TICK, TROUBLE, pace, route};
 use crate::model::{Subscription, Timestamp};
 use crate::store::{Change, DELIVERIES, EVENTS, OUTBOX, SUBSCRIPTIONS, StoreError};
 
@@ -87,6 +87,10 @@ impl Notifier {
         };
         if row.disabled.is_some() {
             let never = Outcome::Never("the subscription is switched off".to_owned());
+            return self.record(bundle, None, &never).await;
+        }
+        if !route::is_current(&self.store, &row)? {
+            let never = Outcome::Never("the address was removed".to_owned());
             return self.record(bundle, None, &never).await;
         }
         if let Some(until) = pace::quiet_until(&row, now) {

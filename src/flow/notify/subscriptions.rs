@@ -204,9 +204,11 @@ pub async fn edit(store: &Store, id: u64, edit: Edit) -> Result<Subscription, No
 /// Removes a subscription; what is on its way to it is given up.
 ///
 /// # Errors
-/// If there is none, or it is the address of a publisher or a vendor.
+/// If there is none, or it is an address a publisher or a vendor still has.
 pub async fn remove(store: &Store, id: u64) -> Result<(), NoticeError> {
-    if is_implicit(id) {
+    let row = store.get(&SUBSCRIPTIONS, &id)?;
+    let row = row.ok_or(NoticeError::Unknown)?;
+    if is_implicit(id) && route::is_current(store, &row)? {
         let reason = "this is an address of a publisher or a vendor: remove it there, or switch \
                       the subscription off";
         return Err(NoticeError::Unfit(reason.to_owned()));

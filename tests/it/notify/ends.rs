@@ -128,6 +128,45 @@ async fn what_is_changed_while_the_other_side_answers_gone_stays_changed() {
     lab.stop().await;
 }
 
+async fn set_emails(lab: &Lab, id: &PublisherId, emails: &[&str]) {
+    let mut row = lab.store.get(&PUBLISHERS, id).unwrap().unwrap();
+    row.emails = emails.iter().map(|&email| email.to_owned()).collect();
+    let write = lab
+        .store
+        .write(move |change| change.put(&PUBLISHERS, &row.id, &row));
+    write.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn address_that_was_taken_away_gets_nothing_and_can_be_removed() {
+    let post = Peer::start("smtp.py", &["none"]);
+    let mut lab = Lab::new(|config| config.mail = plain_mail(post.port));
+    let acme = lab.publisher("acme", &["old@acme.test"]).await;
+    let about = About {
+        publisher: Some(acme.clone()),
+        ..About::default()
+    };
+    lab.run();
+    let event = lab.raise(EventKind::IncidentOverdue, about, "late").await;
+    post.said(1).await;
+    let rows = || lab.store.list(&SUBSCRIPTIONS, (&[], None), 9).unwrap().rows;
+    let row = wait(|| rows().pop()).await.1;
+    lab.delivery((&event, &row), |d| d.state == DeliveryState::Delivered)
+        .await;
+    let refused = subscriptions::remove(&lab.store, row.id).await;
+    assert!(matches!(refused, Err(NoticeError::Unfit(_))), "{refused:?}");
+    set_emails(&lab, &acme, &["new@acme.test"]).await;
+    replay(&lab, (&event, &row)).await;
+    let ended = lab
+        .delivery((&event, &row), |d| d.state == DeliveryState::Failed)
+        .await;
+    assert_eq!(ended.attempts[1].outcome, "the address was removed");
+    assert_eq!(post.lines().len(), 1);
+    subscriptions::remove(&lab.store, row.id).await.unwrap();
+    assert_eq!(lab.store.get(&SUBSCRIPTIONS, &row.id).unwrap(), None);
+    lab.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn flood_of_letters_to_one_address_is_one_letter_and_a_few_are_not() {
     let post = Peer::start("smtp.py", &["none"]);
