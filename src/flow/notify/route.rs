@@ -259,7 +259,11 @@ fn concerns_people(audience: &Audience, kind: EventKind) -> bool {
     );
     match audience {
         Audience::Admin => of_incidents || of_the_appliance,
-        Audience::Publisher(_) => of_incidents || kind == K::FileAnswered,
+        Audience::Publisher(_) => {
+            let of_the_collection =
+                matches!(kind, K::FileAnswered | K::FileDownloaded | K::PolicyChanged);
+            of_incidents || of_the_collection
+        }
         Audience::Vendor(_) => matches!(
             kind,
             K::IncidentOpened | K::IncidentReopened | K::IncidentResolved | K::FileAnswered

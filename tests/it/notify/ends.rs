@@ -168,6 +168,23 @@ async fn address_that_was_taken_away_gets_nothing_and_can_be_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn owner_is_told_who_got_a_file_and_what_vendors_may_have() {
+    let post = Peer::start("smtp.py", &["none"]);
+    let mut lab = Lab::new(|config| config.mail = plain_mail(post.port));
+    let about = About {
+        publisher: Some(lab.publisher("acme", &["a@acme.test"]).await),
+        ..About::default()
+    };
+    lab.run();
+    let kinds = [EventKind::FileDownloaded, EventKind::PolicyChanged];
+    for (number, kind) in kinds.into_iter().enumerate() {
+        lab.raise(kind, about.clone(), &kind.as_str()).await;
+        post.said(number + 1).await;
+    }
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn flood_of_letters_to_one_address_is_one_letter_and_a_few_are_not() {
     let post = Peer::start("smtp.py", &["none"]);
     let mut lab = Lab::new(|config| config.mail = plain_mail(post.port));
