@@ -4,6 +4,7 @@
 
 mod command;
 mod events;
+mod looks;
 mod tree;
 mod wire;
 
