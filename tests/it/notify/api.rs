@@ -142,8 +142,11 @@ async fn what_cannot_be_told_is_refused_with_what_to_do() {
     let row = made(&appliance, &appliance.admin(), order).await;
     let id = row["id"].as_str().unwrap();
     let test = appliance.api(&format!("/acquit/subscriptions/{id}/test"));
-    let (_, body) = answer(appliance.admin().post(test)).await;
+    let (_, body) = answer(appliance.admin().post(&test)).await;
     assert_eq!(body["data"]["attributes"]["result"], "accepted", "{body}");
+    let again = appliance.admin().post(&test).send().await.unwrap();
+    assert_eq!(again.status(), 429, "once a minute");
+    assert!(again.headers().contains_key("retry-after"));
     let order = json!({ "channel": "mail", "target": "a@b.example", "publisher": "other" });
     refused(acme.post(&url).json(&order), 404, "NotFoundError").await;
 }
