@@ -9,7 +9,7 @@ mod updates;
 mod vendors;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ pub struct Http {
     pub public_url: String,
     /// Host names answered besides IP addresses and `localhost`; guards against DNS rebinding.
     pub allowed_hosts: Vec<String>,
+    /// Addresses of reverse proxies that say in `X-Forwarded-For` for whom they ask.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Largest file `POST /files` takes, in mebibytes; larger ones go to an upload URL.
     pub direct_upload_mb: u64,
     /// Largest file an upload URL takes, in mebibytes.
@@ -81,6 +83,7 @@ impl Default for Http {
             listen: SocketAddr::from(([127, 0, 0, 1], 8440)),
             public_url: String::new(),
             allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             direct_upload_mb: 32,
             upload_mb: 20_480,
             requests_per_minute: 6000,

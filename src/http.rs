@@ -29,6 +29,7 @@ mod keys;
 mod ledger;
 mod limit;
 mod monitor;
+mod newest;
 mod notices;
 mod openapi;
 mod partner;
@@ -108,6 +109,8 @@ struct App {
     shown: partner::Shown,
     /// Which privileged reads the ledger has already.
     looks: auth::Looks,
+    /// Which subscriptions were tried just now.
+    trials: notices::Trials,
     /// Held while keys are counted and changed, so that one admin key always stays.
     keys: tokio::sync::Mutex<()>,
     /// Keys that were used and of which that is not written down yet.
@@ -158,6 +161,7 @@ fn app(api: Api, shutdown: CancellationToken) -> Arc<App> {
         limiter: Limiter::new(api.config.http.requests_per_minute),
         shown: partner::Shown::default(),
         looks: auth::Looks::default(),
+        trials: notices::Trials::default(),
         api,
         keys: tokio::sync::Mutex::default(),
         uses: Uses::default(),

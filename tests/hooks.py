@@ -1,7 +1,7 @@
 """Receives webhooks and says on standard output, a JSON object a line, what came.
 
 The signature is checked by the libraries of Standard Webhooks' own authors. The
-path says how to answer: /ok /gone /busy /once /redirect /slow /huge /fail.
+path says how to answer: /ok /soon /late /gone /late-gone /busy /once /redirect /slow /huge /fail.
 """
 
 import json
@@ -41,20 +41,31 @@ class Receiver(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         line = {
             "path": self.path,
+            "at": time.time(),
             "id": headers.get("webhook-id"),
             "signatures": headers.get("webhook-signature", "").split(),
             "signed": signed(body, headers),
+            "size": len(body),
             "body": json.loads(body),
         }
         with LOCK:
             count = SEEN[self.path] = SEEN.get(self.path, 0) + 1
             print(json.dumps(line), flush=True)
+        if self.path.startswith("/soon"):
+            time.sleep(0.02)
         self.answer(self.path, count)
+        if self.path.startswith("/soon"):
+            self.wfile.flush()
+            with LOCK:
+                answered = {"answered": line["id"], "path": self.path, "at": time.time()}
+                print(json.dumps(answered), flush=True)
 
     def answer(self, path, count):
         if path == "/slow":
             time.sleep(30)
-        status = {"/gone": 410, "/redirect": 302, "/fail": 500}.get(path, 200)
+        if path.startswith("/late"):
+            time.sleep(1.5)
+        status = {"/gone": 410, "/late-gone": 410, "/redirect": 302, "/fail": 500}.get(path, 200)
         if path == "/once" and count == 1:
             status = 500
         if path == "/busy" and count == 1:

@@ -34,6 +34,7 @@ class Post:
         line = {
             "to": envelope.rcpt_tos,
             "from": envelope.mail_from,
+            "size": len(envelope.content),
             # Where the connection begins with TLS the session knows nothing of it.
             "tls": session.ssl is not None or sys.argv[1] == "tls",
             "login": session.authenticated,

@@ -1,5 +1,6 @@
 //! `acquit timeline` and `acquit events`: what changed, and what happened.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +15,9 @@ use super::text::{emit, emit_json, emit_json_line, table, when};
 use super::wire::Object;
 use crate::model::{EngineId, FileHash, Sha256};
 
+/// Events come into the list in nearly the order of their numbers: those of the last seconds are
+/// looked at again. In microseconds.
+const AGAIN: u64 = 10_000_000;
 /// How often it is looked whether something happened.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -120,7 +124,13 @@ pub async fn events(context: &Context, arguments: EventsArguments) -> anyhow::Re
         path.push_str(&format!("?filter={}", segment(&words.join(" "))));
     }
     // Looked up first: what happens while the rest is read is printed once, not lost.
-    let newest: Vec<Object<Value>> = client.first("acquit/events", 1).await?;
+    let mut seen = Seen::default();
+    if arguments.follow {
+        let newest: Vec<Object<Value>> = client.first("acquit/events", 1).await?;
+        seen.last = newest.iter().map(number).max().unwrap_or(0);
+        let known = since(&client, seen.from()).await?;
+        seen.note(&known);
+    }
     let mut events: Vec<Object<Value>> = client.first(&path, arguments.limit.max(1)).await?;
     events.reverse();
     if context.json && !arguments.follow {
@@ -129,10 +139,39 @@ pub async fn events(context: &Context, arguments: EventsArguments) -> anyhow::Re
         return Ok(Exit::Fine);
     }
     events.iter().try_for_each(|event| print(context, event))?;
-    let known = newest.iter().chain(&events).map(number).max();
+    seen.note(&events);
     match arguments.follow {
-        true => follow(context, &client, (&arguments, known.unwrap_or(0))).await,
+        true => follow(context, &client, (&arguments, seen)).await,
         false => Ok(Exit::Fine),
+    }
+}
+
+/// What was printed, or passed over, of late.
+#[derive(Debug, Default)]
+struct Seen {
+    last: u64,
+    recent: BTreeSet<u64>,
+}
+
+impl Seen {
+    /// Returns the number of the first event that is looked at again.
+    const fn from(&self) -> u64 {
+        self.last.saturating_sub(AGAIN)
+    }
+
+    fn note(&mut self, events: &[Object<Value>]) {
+        for event in events {
+            self.is_new(event);
+        }
+    }
+
+    /// Remembers an event; tells whether it was not seen before.
+    fn is_new(&mut self, event: &Object<Value>) -> bool {
+        let number = number(event);
+        let is_new = number >= self.from() && self.recent.insert(number);
+        self.last = self.last.max(number);
+        self.recent = self.recent.split_off(&self.from());
+        is_new
     }
 }
 
@@ -141,7 +180,7 @@ pub async fn events(context: &Context, arguments: EventsArguments) -> anyhow::Re
 async fn follow(
     context: &Context,
     client: &Client,
-    (arguments, mut last): (&EventsArguments, u64),
+    (arguments, mut seen): (&EventsArguments, Seen),
 ) -> anyhow::Result<Exit> {
     let fits = |event: &Object<Value>| {
         let kind = event.text("/kind").unwrap_or_default();
@@ -152,9 +191,8 @@ async fn follow(
     };
     loop {
         tokio::time::sleep(LOOK).await;
-        for event in newer(client, last).await? {
-            last = last.max(number(&event));
-            if fits(&event) {
+        for event in since(client, seen.from()).await? {
+            if seen.is_new(&event) && fits(&event) {
                 print(context, &event)?;
             }
         }
@@ -165,13 +203,13 @@ fn number(event: &Object<Value>) -> u64 {
     event.id.parse().unwrap_or(0)
 }
 
-/// Reads what happened after an event, oldest first.
-async fn newer(client: &Client, last: u64) -> anyhow::Result<Vec<Object<Value>>> {
+/// Reads what happened from a number on, oldest first.
+async fn since(client: &Client, from: u64) -> anyhow::Result<Vec<Object<Value>>> {
     let mut most = 40;
     loop {
         let mut events: Vec<Object<Value>> = client.first("acquit/events", most).await?;
         let read = events.len();
-        events.retain(|event| number(event) > last);
+        events.retain(|event| number(event) >= from);
         // More happened than was read: there is a gap until it is read further back.
         if events.len() < read || read < most {
             events.reverse();

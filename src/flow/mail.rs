@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use lettre::address::Envelope;
 use lettre::message::header::ContentType;
 use lettre::message::{Attachment as AttachedPart, Mailbox, MessageBuilder, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
@@ -27,6 +28,7 @@ const SUBJECT_CHARS: usize = 300;
 const ANSWER_CHARS: usize = 300;
 /// Bytes a server must take each second, or it takes too long.
 const BYTES_PER_SECOND: u64 = 32 << 10;
+const END_OF_LINE: &[u8] = b"\r\n";
 /// Answers that turn down the login or the connection and not the letter: an operator can mend it.
 const NOT_ABOUT_THE_LETTER: [u16; 6] = [502, 503, 530, 534, 535, 538];
 
@@ -124,11 +126,6 @@ impl Mailer {
         }))
     }
 
-    /// Returns the name of the server the mail leaves by.
-    pub fn server(&self) -> &str {
-        &self.post.server
-    }
-
     /// Returns how large a letter may be, in bytes, as it is sent.
     pub fn max_bytes(&self) -> u64 {
         self.post.max_bytes
@@ -141,38 +138,65 @@ impl Mailer {
         format!("<{name}@{}>", self.post.from.email.domain())
     }
 
+    /// Writes a letter as it will leave, so that its size is known before it does.
+    ///
+    /// # Errors
+    /// If it cannot be written, or is larger than mail may be.
+    pub async fn seal(&self, letter: Letter) -> Result<Sealed, MailError> {
+        let post = Arc::clone(&self.post);
+        // An attachment is read from the disk and encoded.
+        let sealed = tokio::task::spawn_blocking(move || seal(&post, letter)).await;
+        sealed.map_err(|error| MailError::Temporary(error.to_string()))?
+    }
+
     /// Sends a letter and waits until the server has taken it.
     ///
     /// # Errors
     /// If the server did not take it, or nothing is known of whether it did.
-    pub async fn send(&self, letter: Letter) -> Result<(), MailError> {
-        let post = Arc::clone(&self.post);
-        // An attachment is read from the disk and encoded.
-        let prepare = move || {
-            let message = message(&post, letter)?;
-            let bytes = message.formatted();
-            let (size, limit) = (bytes.len() as u64, post.max_bytes);
-            if size > limit {
-                let reason = format!("the mail has {size} bytes; mail.max_mb allows {limit}");
-                return Err(MailError::Permanent(reason));
-            }
-            Ok((message.envelope().clone(), bytes))
-        };
-        let prepared = tokio::task::spawn_blocking(prepare).await;
-        let prepared = prepared.map_err(|error| MailError::Temporary(error.to_string()));
-        let (envelope, bytes) = prepared??;
+    pub async fn send(&self, sealed: &Sealed) -> Result<(), MailError> {
         let post = &self.post;
-        let slow = Duration::from_secs(bytes.len() as u64 / BYTES_PER_SECOND);
-        let sent = post.transport.send_raw(&envelope, &bytes);
+        let slow = Duration::from_secs(sealed.size() / BYTES_PER_SECOND);
+        // The end of the last line goes with the dot that ends the letter.
+        let body = sealed.bytes.strip_suffix(END_OF_LINE);
+        let body = body.unwrap_or(&sealed.bytes);
+        let sent = post.transport.send_raw(&sealed.envelope, body);
         match tokio::time::timeout(post.patience + slow, sent).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(refused(&error)),
-            Err(_) => Err(MailError::Temporary(format!(
-                "{} did not answer in time",
-                post.server
-            ))),
+            Err(_) => Err(MailError::Temporary(
+                "the mail server did not answer in time".to_owned(),
+            )),
         }
     }
+}
+
+/// A letter as it leaves.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    envelope: Envelope,
+    bytes: Vec<u8>,
+}
+
+impl Sealed {
+    /// Returns how many bytes the server is given, headers and attachments with them.
+    pub const fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+fn seal(post: &Post, letter: Letter) -> Result<Sealed, MailError> {
+    let message = message(post, letter)?;
+    let mut bytes = message.formatted();
+    if !bytes.ends_with(END_OF_LINE) {
+        bytes.extend_from_slice(END_OF_LINE);
+    }
+    let (size, limit) = (bytes.len() as u64, post.max_bytes);
+    if size > limit {
+        let reason = format!("the mail has {size} bytes; mail.max_mb allows {limit}");
+        return Err(MailError::Permanent(reason));
+    }
+    let envelope = message.envelope().clone();
+    Ok(Sealed { envelope, bytes })
 }
 
 /// Tells whether a text is one address mail can be sent to.

@@ -11,8 +11,10 @@
 //! again only if that answer was never written down; it then has the same id, by which the other
 //! side can tell. What a vendor may know is looked up when it is told, not when it happened.
 
+mod account;
 mod channel;
 mod guard;
+mod outbox;
 pub mod pace;
 mod record;
 mod route;
@@ -70,10 +72,10 @@ impl Notifier {
         })
     }
 
-    /// Routes and sends until told to end.
+    /// Routes and sends until told to end, and a little longer for the answers to what was sent.
     pub async fn run(&self, shutdown: &CancellationToken) {
-        let both = async { tokio::join!(self.route_all(), self.send_all()) };
-        shutdown.run_until_cancelled(both).await;
+        let routing = shutdown.run_until_cancelled(self.route_all());
+        tokio::join!(routing, self.send_all(shutdown));
     }
 
     async fn route_all(&self) {

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use axum::extract::{Request, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -113,13 +114,14 @@ impl Caller {
 /// Lets requests with a good key pass, at the rate the key has.
 pub async fn authenticate(
     State(app): State<Arc<App>>,
+    params: Result<RawPathParams, RawPathParamsRejection>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let caller = Caller(identify(&app.api.store, request.headers())?);
     admit(&app, &caller)?;
     access::check(&caller, &request)?;
-    if let Some(line) = reads::line(&app, &caller, &request) {
+    for line in reads::lines(&app, &caller, (&request, params.as_ref().ok()))? {
         append(&app, line).await?;
     }
     let (role, began) = (caller.role(), tokio::time::Instant::now());

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Extensions;
+use axum::http::HeaderMap;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -91,9 +91,13 @@ impl Server {
             return;
         }
         let router = self.router.clone();
-        let peer = stream.peer_addr().ok().map(|peer| Peer(peer.ip()));
+        let trusted = self.http.trusted_proxies.as_slice();
+        let peer = stream.peer_addr().ok().map(|peer| peer.ip());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().extend(peer_of(peer));
+            if let Some(peer) = peer {
+                let client = client((trusted, peer), request.headers());
+                request.extensions_mut().insert(Peer(client));
+            }
             Box::pin(router.clone().oneshot(request.map(Body::new)))
         });
         let mut connection = http1::Builder::new()
@@ -119,16 +123,27 @@ impl Server {
     }
 }
 
-/// Who is at the other end.
+/// Who is at the other end, or behind the proxy that is.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-fn peer_of(peer: Option<Peer>) -> Extensions {
-    let mut extensions = Extensions::new();
-    if let Some(peer) = peer {
-        extensions.insert(peer);
+/// Returns who asks: the other end, or whom a proxy of ours says that it asks for.
+///
+/// Each proxy adds whom it sees at the end of the list: of what stands there only the part that
+/// proxies of ours wrote is true.
+fn client((trusted, peer): (&[IpAddr], IpAddr), headers: &HeaderMap) -> IpAddr {
+    let is_ours = |ip: &IpAddr| trusted.iter().any(|it| it.to_canonical() == *ip);
+    let mut client = peer.to_canonical();
+    let values = headers.get_all("x-forwarded-for").into_iter();
+    let values: Vec<_> = values.map(|value| value.to_str().unwrap_or("")).collect();
+    let hops = values.iter().rev().flat_map(|value| value.rsplit(','));
+    for hop in hops {
+        match hop.trim().parse::<IpAddr>() {
+            Ok(ip) if is_ours(&client) => client = ip.to_canonical(),
+            Ok(_) | Err(_) => break,
+        }
     }
-    extensions
+    client
 }
 
 async fn accept(
@@ -160,4 +175,34 @@ async fn linger(mut stream: TcpStream) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(peer: &str, forwarded: &[&str], expected: &str) {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let trusted = [ip("127.0.0.1"), ip("10.0.0.2")];
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
+        let seen = client((&trusted, ip(peer)), &headers);
+        assert_eq!(seen, ip(expected), "{peer} {forwarded:?}");
+    }
+
+    #[test]
+    fn only_what_a_proxy_of_ours_wrote_is_believed() {
+        check("192.0.2.1", &["192.0.2.9"], "192.0.2.1");
+        check("127.0.0.1", &[], "127.0.0.1");
+        check("127.0.0.1", &["192.0.2.9"], "192.0.2.9");
+        check("::ffff:127.0.0.1", &["192.0.2.9"], "192.0.2.9");
+        check("127.0.0.1", &["203.0.113.5, 192.0.2.9"], "192.0.2.9");
+        check("127.0.0.1", &["203.0.113.5", "192.0.2.9"], "192.0.2.9");
+        check("127.0.0.1", &["192.0.2.9, 10.0.0.2"], "192.0.2.9");
+        check("127.0.0.1", &["192.0.2.9, nonsense"], "127.0.0.1");
+        check("127.0.0.1", &["2001:db8::1"], "2001:db8::1");
+    }
 }

@@ -1,13 +1,14 @@
 //! What an answer may tell of a file that several brought, and the account of bytes that leave.
 
-use super::App;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::Response;
+
 use super::auth::{self, Caller};
 use super::error::ApiError;
-use super::now;
-use crate::flow::policy::{self, Consent};
-use crate::model::{FileHash, KeyRole, LedgerEntry, LedgerKind, PublisherId, Sha256, Timestamp};
+use super::{App, download, now};
+use crate::model::{KeyRole, LedgerEntry, LedgerKind, PublisherId, Sha256, Timestamp};
 use crate::store::{
-    BLOB_ITEMS, BlobRow, GRANTS, HOLDERS, Read, Store, StoreError, VENDORS, blob_items_prefix,
+    BLOB_ITEMS, BlobRow, GRANTS, HOLDERS, Read, Store, StoreError, blob_items_prefix,
 };
 
 /// Whoever brought a blob that are looked at.
@@ -76,65 +77,107 @@ fn own_names(
     Ok(names.collect())
 }
 
-/// Tells whether the caller may have the bytes of a blob now.
+/// Tells whether the caller may have the bytes of a blob now. Vendors have routes of their own.
 ///
 /// # Errors
 /// If the store fails.
 pub fn may_have(app: &App, caller: &Caller, sha256: &Sha256) -> Result<bool, ApiError> {
-    let store = &app.api.store;
     match caller.role() {
-        KeyRole::Admin | KeyRole::Publisher => Ok(caller.sees_blob(store, sha256)?),
-        KeyRole::Viewer => Ok(false),
-        KeyRole::Vendor => Ok(consent(store, caller, sha256)?.is_some()),
+        KeyRole::Admin | KeyRole::Publisher => Ok(caller.sees_blob(&app.api.store, sha256)?),
+        KeyRole::Viewer | KeyRole::Vendor => Ok(false),
     }
 }
 
-/// Returns by whose consent a vendor may have a file.
-fn consent(store: &Store, caller: &Caller, sha256: &Sha256) -> Result<Option<Consent>, ApiError> {
-    let Some(vendor) = store.get(&VENDORS, caller.vendor()?)? else {
-        return Ok(None);
-    };
-    let sight = policy::sight(store, &vendor, sha256)?;
-    let Some(sight) = sight else { return Ok(None) };
-    Ok(sight.file(store, sha256, &vendor.id)?.cloned())
+/// A file on its way to somebody: what the ledger says of it.
+#[derive(Debug)]
+pub struct Parting {
+    /// Which file.
+    pub sha256: Sha256,
+    /// What it is called there, e.g. `file 4e1f…`.
+    pub what: String,
+    /// Whose it is.
+    pub publisher: Option<PublisherId>,
+    /// Who asks for it.
+    pub actor: String,
+    /// To whom it goes.
+    pub to: String,
+    /// By which rule and consent.
+    pub rule: String,
 }
 
-/// Writes into the ledger that a file goes to somebody who did not bring it; does so before it does.
+impl Parting {
+    /// Makes that of a file that a key asks for by its hash.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn by_hash(store: &Store, caller: &Caller, sha256: Sha256) -> Result<Self, StoreError> {
+        let own = caller.owns_blob(store, &sha256)?;
+        let seat = caller.0.seat.publisher.clone();
+        let publisher = match seat.filter(|_| own) {
+            Some(publisher) => Some(publisher),
+            None => {
+                let span = (sha256.as_bytes().as_slice(), None);
+                let holder = store.rows(&HOLDERS, span, 1)?.pop();
+                holder.map(|((_, holder), _)| holder)
+            }
+        };
+        let rule = match own {
+            true => "who brought a file may have it".to_owned(),
+            false => format!("role {}", caller.role().as_str()),
+        };
+        Ok(Self {
+            what: format!("file {sha256}"),
+            publisher,
+            rule,
+            ..Self::to_key(caller, sha256)
+        })
+    }
+
+    /// Makes that of a file that goes to a key; the rest is for whoever knows by which rule.
+    pub fn to_key(caller: &Caller, sha256: Sha256) -> Self {
+        Self {
+            sha256,
+            what: String::new(),
+            publisher: None,
+            actor: caller.actor(),
+            to: format!("key {}", caller.0.id),
+            rule: String::new(),
+        }
+    }
+
+    fn line(self, bytes: u64, whole: bool) -> LedgerEntry {
+        let part = if whole { "" } else { "a part of " };
+        let text = format!("{} downloads {part}{}", self.to, self.what);
+        LedgerEntry {
+            publisher: self.publisher,
+            sha256: Some(self.sha256),
+            bytes: Some(bytes),
+            to: Some(self.to),
+            rule: Some(self.rule),
+            ..LedgerEntry::new(now(), LedgerKind::Egress, self.actor, text)
+        }
+    }
+}
+
+/// Sends what of a file is asked for, after the ledger has a line with just as many bytes; returns
+/// how many, if any leave.
 ///
 /// # Errors
-/// If it cannot be written: then the file must not go.
-pub async fn account(app: &App, caller: &Caller, sha256: &Sha256) -> Result<(), ApiError> {
-    let store = &app.api.store;
-    if caller.owns_blob(store, sha256)? {
-        return Ok(());
+/// If the line cannot be written, then nothing leaves; or if the file cannot be read.
+pub async fn send(
+    app: &App,
+    parting: Parting,
+    (method, headers): (&Method, &HeaderMap),
+) -> Result<(Response, Option<u64>), ApiError> {
+    // The answer is made, but its body is not read before the ledger has the line.
+    let response = download::send(app, parting.sha256, headers).await?;
+    if method == Method::HEAD || !response.status().is_success() {
+        return Ok((response, None));
     }
-    let role = caller.role().as_str();
-    let (publisher, rule) = match caller.role() {
-        KeyRole::Vendor => {
-            let gone = || ApiError::not_found("this file is not there any more");
-            let consent = consent(store, caller, sha256)?.ok_or_else(gone)?;
-            let policy = consent.policy.as_str();
-            let rule = format!("policy {policy} of {}", consent.said_at);
-            (Some(consent.publisher), rule)
-        }
-        KeyRole::Admin | KeyRole::Publisher | KeyRole::Viewer => {
-            let span = (sha256.as_bytes().as_slice(), None);
-            let holder = store.rows(&HOLDERS, span, 1)?.pop();
-            (
-                holder.map(|((_, holder), _)| holder),
-                format!("role {role}"),
-            )
-        }
-    };
-    let text = format!("file {sha256} goes to a key of role {role}");
-    let blob = store.blob(&FileHash::Sha256(*sha256))?;
-    let entry = LedgerEntry {
-        publisher,
-        sha256: Some(*sha256),
-        bytes: blob.map(|blob| blob.size_bytes),
-        to: Some(format!("key {}", caller.0.id)),
-        rule: Some(rule),
-        ..LedgerEntry::new(now(), LedgerKind::Egress, caller.actor(), text)
-    };
-    auth::append(app, entry).await
+    let bytes = response.headers().get(header::CONTENT_LENGTH);
+    let bytes = bytes.and_then(|bytes| bytes.to_str().ok()?.parse().ok());
+    let bytes = bytes.ok_or_else(|| ApiError::internal(&"an answer without a length"))?;
+    let whole = response.status() == StatusCode::OK;
+    auth::append(app, parting.line(bytes, whole)).await?;
+    Ok((response, Some(bytes)))
 }

@@ -12,13 +12,9 @@ use super::App;
 use super::auth::Caller;
 use super::envelope::{Base, Collection, Links, Object, PageQuery, Paging, invalid_cursor};
 use super::error::ApiError;
+use super::newest::{Span, newest};
 use crate::model::{About, EngineId, Event, EventKind};
-use crate::store::{EVENTS, RowKey};
-
-/// Most rows looked at for one page: a filter that fits nothing must not read everything.
-const LOOK: usize = 5000;
-/// Rows read at a time.
-const STEP: usize = 100;
+use crate::store::EVENTS;
 
 /// What is known of an event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -94,7 +90,7 @@ fn kind_named(kind: &str) -> Result<String, ApiError> {
 
 /// Lists what happened, newest first.
 ///
-/// With a filter a page may be short and yet not the last: there is more as long as there is a
+/// With a filter a page may be short, even empty, and yet not the last: there is more as long as there is a
 /// cursor.
 #[utoipa::path(
     get, path = "/api/v3/acquit/events", tag = "signatures", params(FilterQuery, PageQuery),
@@ -111,57 +107,65 @@ pub async fn list(
     if paging.cursor.as_ref().is_some_and(|key| key.len() != 8) {
         return Err(invalid_cursor());
     }
-    let (events, next) = find(&app, (&caller, &filter), &paging)?;
-    let data = events
-        .into_iter()
-        .map(|event| object(event, &base))
-        .collect();
     let mut url = base.url("/acquit/events");
     if !filter.text.is_empty() {
         url.push_str(&format!("?filter={}", escaped(&filter.text)));
     }
-    Ok(Json(Collection::new(data, (url, &paging), next)))
-}
-
-/// Reads a page of events that fit, and where to go on.
-fn find(
-    app: &App,
-    (caller, filter): (&Caller, &Filter),
-    paging: &Paging,
-) -> Result<(Vec<Event>, Option<Vec<u8>>), ApiError> {
-    let (mut found, mut before, mut looked) = (Vec::new(), paging.cursor.clone(), 0);
-    // A page without anything in it would be the last one to some clients.
-    while looked < LOOK || found.is_empty() {
-        let span = ([].as_slice(), before.as_deref());
-        let page = app.api.store.list_back(&EVENTS, span, STEP)?;
-        looked += page.rows.len();
-        let more = page.next.is_some();
-        let last = page.rows.last().map(|(number, _)| *number);
-        for (number, event) in page.rows {
-            if !filter.fits(&event) || !concerns(caller, &event) {
-                continue;
-            }
-            found.push(event);
-            if found.len() == paging.limit {
-                let next = (more || last != Some(number)).then(|| number.to_bytes());
-                return Ok((found, next));
-            }
-        }
-        before = page.next;
-        if before.is_none() {
-            break;
-        }
-    }
-    Ok((found, before))
+    let fits = move |event: &Event| Ok(filter.fits(event) && concerns(&caller, event));
+    let span = Span::new(Vec::new(), &paging);
+    let page = newest(&app.api.store, &EVENTS, span, fits).await?;
+    let events = page.rows.into_iter();
+    let data = events.map(|(_, event)| object(event, &base)).collect();
+    Ok(Json(Collection::new(data, (url, &paging), page.next)))
 }
 
 /// Tells whether the caller may know of an event: of the appliance, or of its own collection.
 fn concerns(caller: &Caller, event: &Event) -> bool {
-    let about = &event.about;
-    match &about.publisher {
+    match &event.about.publisher {
         Some(publisher) => caller.may_see(publisher),
-        // A file that is nobody's in particular is still somebody's.
-        None => caller.sees_all() || about.sha256.is_none(),
+        None => caller.sees_all() || (is_everybodys(event.kind) && event.about.sha256.is_none()),
+    }
+}
+
+/// Tells whether a kind of event is of the appliance itself. Of the others, one that names no
+/// publisher is about a vendor, an administrator or a file of somebody.
+const fn is_everybodys(kind: EventKind) -> bool {
+    use EventKind as K;
+    match kind {
+        K::UpdateFailed
+        | K::UpdateUnchanged
+        | K::CandidateRejected
+        | K::SignaturesPromoted
+        | K::SignaturesRolledBack
+        | K::SignaturesHeld
+        | K::SignaturesReleased
+        | K::BundleImported
+        | K::RescanStarted
+        | K::RescanCompleted
+        | K::LicenseExpiring => true,
+        K::ItemUploaded
+        | K::ItemMoved
+        | K::ItemDeleted
+        | K::ItemRestored
+        | K::TrashEmptied
+        | K::PolicyChanged
+        | K::QuotaReached
+        | K::DetectionsChanged
+        | K::IncidentOpened
+        | K::IncidentReopened
+        | K::IncidentNotified
+        | K::IncidentAcknowledged
+        | K::IncidentResolved
+        | K::IncidentKept
+        | K::IncidentOverdue
+        | K::VendorCommented
+        | K::FileRequested
+        | K::FileAnswered
+        | K::FileDownloaded
+        | K::DisputeSent
+        | K::DisputeBounced
+        | K::DisputeUnanswered
+        | K::SubscriptionDisabled => false,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -12,13 +12,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::analyses::{self, AnalysisAttributes};
 use super::auth::Caller;
-use super::egress::{self, Story};
+use super::egress::{self, Parting, Story};
 use super::envelope::{
     Answer, Base, Collection, Descriptor, Links, Object, PageQuery, Paging, invalid_cursor,
 };
 use super::error::{ApiError, ErrorBody};
 use super::results::{Coverage, EngineAnswer, KnownDistributors, WireStats, answers, named};
-use super::{App, download, now, upload};
+use super::{App, now, upload};
 use crate::flow::ingest::Submission;
 use crate::model::{
     Analysis, EngineId, EngineResult, EngineState, FileHash, Priority, Reuse, Stats,
@@ -235,11 +235,13 @@ pub async fn download(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Extension(caller): Extension<Caller>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let sha256 = find(&app, &caller, &id)?.digests.sha256;
-    egress::account(&app, &caller, &sha256).await?;
-    download::send(&app, sha256, &headers).await
+    let parting = Parting::by_hash(&app.api.store, &caller, sha256)?;
+    let sent = egress::send(&app, parting, (&method, &headers)).await?;
+    Ok(sent.0)
 }
 
 /// What to search for.

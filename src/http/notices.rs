@@ -6,10 +6,13 @@
 mod deliveries;
 mod orders;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::Serialize;
@@ -34,6 +37,8 @@ pub const AREA: Area = Area {
     document: Document::openapi,
 };
 
+/// How often a subscription can be tried.
+const BETWEEN_TRIALS: Duration = Duration::from_secs(60);
 /// Whoever can be told something.
 const TOLD: &[KeyRole] = &[KeyRole::Admin, KeyRole::Publisher, KeyRole::Vendor];
 
@@ -77,6 +82,24 @@ fn routes() -> Router<Arc<App>> {
         .route("/acquit/deliveries", get(deliveries::list))
         .route("/acquit/deliveries/{id}", get(deliveries::show))
         .route("/acquit/deliveries/{id}/replay", post(deliveries::replay))
+}
+
+/// When subscriptions were tried: whoever is told may be somebody who did not ask for it.
+#[derive(Debug, Default)]
+pub struct Trials(Mutex<HashMap<u64, Instant>>);
+
+impl Trials {
+    /// Notes a try; returns how many seconds to wait instead, if there was one just now.
+    fn wait(&self, id: u64, at: Instant) -> Option<u64> {
+        let mut tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tried.retain(|_, before| at.saturating_duration_since(*before) < BETWEEN_TRIALS);
+        if let Some(before) = tried.get(&id) {
+            let waited = at.saturating_duration_since(*before);
+            return Some(BETWEEN_TRIALS.saturating_sub(waited).as_secs().max(1));
+        }
+        tried.insert(id, at);
+        None
+    }
 }
 
 /// What is known of a subscription.
@@ -231,7 +254,11 @@ async fn remove(
 #[utoipa::path(
     post, path = "/api/v3/acquit/subscriptions/{id}/test", tag = "notifications",
     params(("id" = String, Path, description = "Its number")),
-    responses((status = 200, body = Answer<Object<TestAttributes>>), (status = 404, body = ErrorBody))
+    responses(
+        (status = 200, body = Answer<Object<TestAttributes>>),
+        (status = 404, body = ErrorBody),
+        (status = 429, body = ErrorBody, description = "It was tried just now"),
+    )
 )]
 async fn test(
     State(app): State<Arc<App>>,
@@ -240,6 +267,12 @@ async fn test(
     base: Base,
 ) -> Result<Json<Answer<Object<TestAttributes>>>, ApiError> {
     let row = find(&app, &caller, &id)?;
+    let seconds = app.trials.wait(row.id, Instant::now());
+    if let Some(seconds) = seconds {
+        let message = format!("a subscription is tried once a minute; try again in {seconds} s");
+        let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, message);
+        return Err(error.retry_after(seconds));
+    }
     let (store, config) = (&app.api.store, &app.api.config);
     let outcome = subscriptions::try_out(store, config, &row, now()).await;
     let outcome: Outcome = outcome.map_err(refusal)?;

@@ -14,10 +14,11 @@ use axum::response::Response;
 use sha2::Digest;
 
 use super::auth::{self, Caller, admit};
+use super::egress::{self, Parting};
 use super::envelope::{Answer, Base, Descriptor};
 use super::error::{ApiError, ErrorBody};
 use super::files::opened;
-use super::{App, access, download, egress, files, now, partner, random, upload};
+use super::{App, access, files, now, partner, random, upload};
 use crate::model::{KeyRole, PublisherId, Sha256, Timestamp};
 use crate::store::{Change, StoreError, TICKETS, TicketRow};
 
@@ -130,8 +131,9 @@ pub async fn use_download_url(
     if !egress::may_have(&app, &caller, &sha256)? {
         return Err(gone());
     }
-    egress::account(&app, &caller, &sha256).await?;
-    download::send(&app, sha256, &headers).await
+    let parting = Parting::by_hash(&app.api.store, &caller, sha256)?;
+    let sent = egress::send(&app, parting, (&method, &headers)).await?;
+    Ok(sent.0)
 }
 
 /// Writes a ticket down and returns its secret.

@@ -121,6 +121,23 @@ pub struct Delivery {
     /// Every try, oldest first.
     #[serde(default)]
     pub attempts: Vec<Attempt>,
+    /// When somebody last had it made once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed_at: Option<Timestamp>,
+}
+
+impl Delivery {
+    /// Returns the tries since it came up or was last to be made once more, oldest first.
+    pub fn current(&self) -> &[Attempt] {
+        let old = |attempt: &Attempt| self.replayed_at.is_some_and(|again| attempt.at < again);
+        let first = self.attempts.iter().position(|attempt| !old(attempt));
+        &self.attempts[first.unwrap_or(self.attempts.len())..]
+    }
+
+    /// Returns how many these are.
+    pub fn tries(&self) -> usize {
+        self.current().len()
+    }
 }
 
 /// Where a delivery stands.

@@ -5,6 +5,7 @@
 mod answers;
 mod command;
 mod events;
+mod looks;
 mod tree;
 mod wire;
 

@@ -4,6 +4,7 @@
 
 mod api;
 mod deliver;
+mod ends;
 mod kill;
 pub mod lab;
 mod mail;

@@ -404,6 +404,32 @@ async fn wrong_passwords_are_heard_only_so_often() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_of_ours_one_person_s_wrong_passwords_lock_nobody_else_out() {
+    for (trusted, locked) in [(vec!["127.0.0.1".parse().unwrap()], false), (vec![], true)] {
+        let appliance = Appliance::start_with(|config| {
+            config.login.attempts_per_minute = 2;
+            config.http.trusted_proxies = trusted;
+        })
+        .await;
+        let proxy = Client::builder().no_proxy().build().unwrap();
+        let signin = appliance.api("/ui/signin");
+        let sign = |user: &str, from: &str| {
+            let order = json!({"user_id": user, "password": "wrong horse battery"});
+            let request = proxy.post(&signin).json(&order);
+            request.header("x-forwarded-for", format!("203.0.113.9, {from}"))
+        };
+        for user in ["a", "b"] {
+            refused(sign(user, "192.0.2.1"), 401, "WrongCredentialsError").await;
+        }
+        let same = sign("c", "192.0.2.1").send().await.unwrap();
+        assert_eq!(same.status(), StatusCode::TOO_MANY_REQUESTS);
+        let other = sign("d", "192.0.2.2").send().await.unwrap();
+        let refused = other.status() == StatusCode::TOO_MANY_REQUESTS;
+        assert_eq!(refused, locked);
+    }
+}
+
+#[tokio::test]
 async fn event_of_a_publisher_is_shown_to_no_other() {
     let appliance = Appliance::start().await;
     parties(&appliance).await;

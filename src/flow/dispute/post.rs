@@ -115,7 +115,7 @@ impl Post {
             "text"
         };
         let sender = sender(&dispute, now);
-        let sent = self.send(&dispute, (letter, package.as_ref(), what), &sender);
+        let sent = self.send(&dispute, (letter, what), &sender);
         match sent.await {
             Ok(()) => self.sent(id, sender).await,
             Err(MailError::Temporary(reason)) => self.put_off(id, (reason, now)).await,
@@ -174,7 +174,7 @@ impl Post {
     async fn send(
         &self,
         dispute: &Dispute,
-        (letter, package, what): (Letter, Option<&Package>, &str),
+        (letter, what): (Letter, &str),
         doer: &Doer,
     ) -> Result<(), MailError> {
         let Some(mailer) = &self.mailer else {
@@ -183,15 +183,15 @@ impl Post {
         };
         let text = format!("dispute {} to {}: {what}", dispute.id, dispute.vendor);
         let mut entry = LedgerEntry::new(doer.now, LedgerKind::Egress, doer.id.clone(), text);
-        let attached = package.map_or(0, |package| package.size_bytes);
-        entry.bytes = Some(letter.text.len() as u64 + attached);
+        let sealed = mailer.seal(letter).await?;
+        entry.bytes = Some(sealed.size());
         entry.publisher = Some(dispute.publisher.clone());
         entry.sha256 = Some(dispute.sha256);
         entry.to = Some(dispute.to.clone());
         entry.rule = Some(dispute.rule.clone());
         let noted = self.disputes.store.ledger().append(entry).await;
         noted.map_err(|error| MailError::Temporary(error.to_string()))?;
-        mailer.send(letter).await
+        mailer.send(&sealed).await
     }
 
     async fn sent(&self, id: u64, doer: Doer) -> Result<(), StoreError> {
@@ -272,7 +272,7 @@ impl Post {
         }
         let letter = self.letter(&dispute, dispute.reminders + 1, None)?;
         let what = format!("reminder {}", dispute.reminders + 1);
-        match self.send(&dispute, (letter, None, &what), &ours(now)).await {
+        match self.send(&dispute, (letter, &what), &ours(now)).await {
             Ok(()) => self.after_reminder(&dispute, Reminded::Sent, now).await,
             Err(MailError::Temporary(reason)) => {
                 warn!(

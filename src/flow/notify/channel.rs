@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use reqwest::header::HeaderMap;
 
 use super::guard::{Allowed, Resolver};
 use super::words::{self, Told};
 use crate::config::Notifications;
-use crate::flow::mail::{Letter, MailError, Mailer};
+use crate::flow::mail::{Letter, MailError, Mailer, Sealed};
 use crate::model::{Channel, Timestamp};
 
 pub use hook::new_secret;
@@ -145,37 +146,56 @@ impl Channels {
         }
     }
 
-    /// Tells somebody.
-    pub async fn deliver(&self, channel: &Channel, parcel: &Parcel) -> Outcome {
+    /// Makes what leaves, so that its size is known before it does.
+    ///
+    /// # Errors
+    /// What becomes of the try if it cannot be made: nothing left then.
+    pub async fn make(&self, channel: &Channel, parcel: &Parcel) -> Result<Load, Outcome> {
         match channel {
-            Channel::Mail { to } => self.mail(to, parcel).await,
+            Channel::Mail { to } => self.letter(to, parcel).await,
             Channel::Webhook { url, secrets } => {
                 let body = parcel.json().to_string();
-                match hook::signed(&parcel.id, parcel.at, (&body, secrets)) {
-                    Ok(headers) => self.post(url, headers, body).await,
-                    Err(reason) => Outcome::Never(reason),
-                }
+                let headers = hook::signed(&parcel.id, parcel.at, (&body, secrets));
+                self.call(url, headers.map_err(Outcome::Never)?, body)
             }
-            Channel::Slack { url } => {
-                let body = chat::slack(&parcel.items).to_string();
-                self.post(url, reqwest::header::HeaderMap::new(), body)
-                    .await
-            }
-            Channel::Teams { url } => {
-                let body = chat::teams(&parcel.items).to_string();
-                self.post(url, reqwest::header::HeaderMap::new(), body)
-                    .await
-            }
+            Channel::Slack { url } => self.call(
+                url,
+                HeaderMap::new(),
+                chat::slack(&parcel.items).to_string(),
+            ),
+            Channel::Teams { url } => self.call(
+                url,
+                HeaderMap::new(),
+                chat::teams(&parcel.items).to_string(),
+            ),
             Channel::Command { name } => match self.commands.get(name) {
-                Some(command) => command::run(command, parcel, self.patience).await,
-                None => Outcome::Later(format!("there is no command {name:?}"), None),
+                Some(command) => Ok(Load::Command(command.clone(), command::input(parcel))),
+                None => Err(Outcome::Later(
+                    format!("there is no command {name:?}"),
+                    None,
+                )),
             },
         }
     }
 
-    async fn mail(&self, to: &str, parcel: &Parcel) -> Outcome {
+    /// Lets it leave.
+    pub async fn send(&self, load: Load, id: &str) -> Outcome {
+        match load {
+            Load::Mail(mailer, letter) => match mailer.send(&letter).await {
+                Ok(()) => Outcome::Accepted("taken by the mail server".to_owned()),
+                Err(error) => unsent(error),
+            },
+            Load::Call(call) => self.post(*call).await,
+            Load::Command(command, input) => {
+                command::run(&command, (id, &input), self.patience).await
+            }
+        }
+    }
+
+    async fn letter(&self, to: &str, parcel: &Parcel) -> Result<Load, Outcome> {
         let Some(mailer) = &self.mailer else {
-            return Outcome::Later("no mail server is configured".to_owned(), None);
+            let reason = "no mail server is configured".to_owned();
+            return Err(Outcome::Later(reason, None));
         };
         let letter = Letter {
             to: vec![to.to_owned()],
@@ -185,25 +205,62 @@ impl Channels {
             message_id: mailer.message_id(&parcel.id),
             ..Letter::default()
         };
-        match mailer.send(letter).await {
-            Ok(()) => Outcome::Accepted(format!("taken by {}", mailer.server())),
-            Err(MailError::Temporary(reason)) => Outcome::Later(reason, None),
-            Err(MailError::Permanent(reason)) => Outcome::Never(reason),
-        }
+        let sealed = mailer.seal(letter).await.map_err(unsent)?;
+        Ok(Load::Mail(mailer.clone(), sealed))
     }
 
-    async fn post(&self, url: &str, headers: reqwest::header::HeaderMap, body: String) -> Outcome {
+    fn call(&self, url: &str, headers: HeaderMap, body: String) -> Result<Load, Outcome> {
         // What is allowed may have changed since the subscription was made.
-        let url = match self.allowed.check(url) {
-            Ok(url) => url,
-            Err(reason) => return Outcome::Later(reason, None),
-        };
-        let request = self.web.post(url).headers(headers).body(body);
+        let url = self.allowed.check(url);
+        let url = url.map_err(|reason| Outcome::Later(reason, None))?;
+        Ok(Load::Call(Box::new(Call { url, headers, body })))
+    }
+
+    async fn post(&self, call: Call) -> Outcome {
+        let request = self.web.post(call.url).headers(call.headers);
+        let request = request.body(call.body);
         let request = request.header("content-type", "application/json");
         match request.send().await {
             Ok(response) => hook::outcome(&response),
             Err(error) => Outcome::Later(hook::broken(&error), None),
         }
+    }
+}
+
+/// What leaves by a channel, whole.
+#[derive(Debug)]
+pub enum Load {
+    /// A letter, and who takes it.
+    Mail(Mailer, Sealed),
+    /// A call of another side's.
+    Call(Box<Call>),
+    /// A command, and what it reads.
+    Command(Vec<String>, String),
+}
+
+/// A request another side gets.
+#[derive(Debug)]
+pub struct Call {
+    url: reqwest::Url,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Load {
+    /// Returns how many bytes it has: of a letter all, of a call the body.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Mail(_, sealed) => sealed.size(),
+            Self::Call(call) => call.body.len() as u64,
+            Self::Command(_, input) => input.len() as u64,
+        }
+    }
+}
+
+fn unsent(error: MailError) -> Outcome {
+    match error {
+        MailError::Temporary(reason) => Outcome::Later(reason, None),
+        MailError::Permanent(reason) => Outcome::Never(reason),
     }
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::channel::{Outcome, target};
+use super::outbox::Place;
 use super::pace;
-use super::send::Place;
 use crate::flow::events::{Draft, raise};
 use crate::flow::incident;
 use crate::model::{
-    About, Attempt, Audience, Delivery, DeliveryState, Event, EventKind, Subscription, Timestamp,
+    About, Attempt, Audience, Delivery, DeliveryState, Event, EventKind, Timestamp,
 };
 use crate::store::{Change, DELIVERIES, EVENTS, OUTBOX, SUBSCRIPTIONS, StoreError};
 
@@ -72,11 +72,15 @@ impl Record {
             Outcome::Never(_) | Outcome::Gone(_) => return (DeliveryState::Failed, None),
             Outcome::Later(_, asked) => *asked,
         };
-        let first = delivery.attempts.first().map_or(self.now, |first| first.at);
+        // What is to be made once more has all its time again.
+        let first = delivery
+            .current()
+            .first()
+            .map_or(self.now, |first| first.at);
         if self.now.since(first) >= self.give_up {
             return (DeliveryState::Failed, None);
         }
-        let pause = pace::pause(delivery.attempts.len(), asked, self.chance);
+        let pause = pace::pause(delivery.tries(), asked, self.chance);
         (DeliveryState::Pending, Some(self.now.after(pause)))
     }
 
@@ -100,12 +104,16 @@ impl Record {
 /// If the store fails.
 pub fn disable(
     change: &mut Change<'_>,
-    mut row: Subscription,
+    id: u64,
     reason: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    // It may have been changed or removed while the other side was asked.
+    let Some(mut row) = change.get(&SUBSCRIPTIONS, &id)? else {
+        return Ok(());
+    };
     row.disabled = Some((now, reason.to_owned()));
-    change.put(&SUBSCRIPTIONS, &row.id, &row)?;
+    change.put(&SUBSCRIPTIONS, &id, &row)?;
     let publisher = match &row.audience {
         Audience::Publisher(id) => Some(id.clone()),
         Audience::Admin | Audience::Vendor(_) => None,

@@ -133,6 +133,7 @@ fn enqueue(
         state: DeliveryState::Pending,
         due_at: Some(due),
         attempts: Vec::new(),
+        replayed_at: None,
     };
     change.put(&DELIVERIES, &key, &delivery)?;
     change.put(&OUTBOX, &(due.millis(), event, id), &())
@@ -141,6 +142,24 @@ fn enqueue(
 /// Tells whether a subscription is the address of a publisher or a vendor.
 pub fn is_implicit(id: u64) -> bool {
     id & IMPLICIT != 0
+}
+
+/// Tells whether a subscription is still somebody's: an address may have been taken away from the
+/// publisher or the vendor whose it was.
+///
+/// # Errors
+/// If the store fails.
+pub fn is_current(store: &Store, row: &Subscription) -> Result<bool, StoreError> {
+    if !is_implicit(row.id) {
+        return Ok(true);
+    }
+    let emails = match &row.audience {
+        Audience::Admin => None,
+        Audience::Publisher(id) => store.get(&PUBLISHERS, id)?.map(|row| row.emails),
+        Audience::Vendor(id) => store.get(&VENDORS, id)?.map(|row| row.emails),
+    };
+    let ours = |to: String| address(row.audience.clone(), to, row.created_at).id == row.id;
+    Ok(emails.unwrap_or_default().into_iter().any(ours))
 }
 
 /// Returns whom an event is told to.
@@ -242,7 +261,11 @@ fn concerns_people(audience: &Audience, kind: EventKind) -> bool {
     );
     match audience {
         Audience::Admin => of_incidents || of_the_appliance,
-        Audience::Publisher(_) => of_incidents || kind == K::FileAnswered,
+        Audience::Publisher(_) => {
+            let of_the_collection =
+                matches!(kind, K::FileAnswered | K::FileDownloaded | K::PolicyChanged);
+            of_incidents || of_the_collection
+        }
         Audience::Vendor(_) => matches!(
             kind,
             K::IncidentOpened | K::IncidentReopened | K::IncidentResolved | K::FileAnswered

@@ -1,175 +1,81 @@
 //! Makes what deliveries are due, writes down what came of each, and when it is tried again.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::channel::{Outcome, Parcel, endpoint, name, target};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+
+use super::account::hand_over;
+use super::channel::{Outcome, Parcel, name, target};
+use super::outbox::{self, Bundle, Busy};
 use super::record::{Record, chance, disable};
 use super::words::{self, Told};
-use super::{Notifier, TICK, TROUBLE, pace};
-use crate::model::{LedgerEntry, LedgerKind, Subscription, Timestamp};
+use super::{Notifier, TICK, TROUBLE, pace, route};
+use crate::model::{Subscription, Timestamp};
 use crate::store::{Change, DELIVERIES, EVENTS, OUTBOX, SUBSCRIPTIONS, StoreError};
 
 /// Deliveries under way at the same time.
 const SLOTS: usize = 32;
-/// Of these to the same endpoint.
-const SLOTS_PER_ENDPOINT: usize = 8;
-/// Rows of the outbox looked at for free slots.
-const LOOK: usize = 100_000;
-/// Rows read at a time.
-const STEP: usize = 500;
-/// Events in one digest.
-const DIGEST: usize = 200;
-
-/// Place of a delivery in the outbox.
-pub type Place = (u64, u64, u64);
-
-/// What is being sent, so that nothing is sent twice at once and nobody holds all slots.
-#[derive(Debug, Default)]
-struct Busy {
-    subscriptions: BTreeSet<u64>,
-    endpoints: BTreeMap<String, usize>,
-}
-
-impl Busy {
-    fn take(&mut self, subscription: u64, endpoint: &str) -> bool {
-        let used = self.endpoints.entry(endpoint.to_owned()).or_default();
-        if *used >= SLOTS_PER_ENDPOINT || !self.subscriptions.insert(subscription) {
-            return false;
-        }
-        *used += 1;
-        true
-    }
-
-    fn free(&mut self, subscription: u64, endpoint: &str) {
-        self.subscriptions.remove(&subscription);
-        if let Some(used) = self.endpoints.get_mut(endpoint) {
-            *used -= 1;
-            if *used == 0 {
-                self.endpoints.remove(endpoint);
-            }
-        }
-    }
-}
-
-/// Deliveries that are made together: one, or those of a digest.
-#[derive(Debug)]
-struct Bundle {
-    subscription: u64,
-    places: Vec<Place>,
-}
+/// How long those under way may take to end when the daemon does; it waits a little longer itself.
+const DRAIN: Duration = Duration::from_secs(15);
 
 impl Notifier {
-    pub(super) async fn send_all(&self) {
-        let (mut busy, mut slots) = (
-            Busy::default(),
-            futures_util::stream::FuturesUnordered::new(),
-        );
-        loop {
-            match self.next(&mut busy, SLOTS - slots.len().min(SLOTS)) {
-                Ok(bundles) => {
-                    slots.extend(bundles.into_iter().map(|(bundle, endpoint)| async move {
-                        if let Err(error) = self.send(&bundle).await {
-                            tracing::error!(error = %error, "Cannot make a delivery");
-                            tokio::time::sleep(TROUBLE).await;
-                        }
-                        (bundle.subscription, endpoint)
-                    }))
-                }
-                Err(error) => {
-                    tracing::error!(error = %error, "Cannot read the outbox");
-                    tokio::time::sleep(TROUBLE).await;
-                }
+    /// Makes what is due. Told to end it takes nothing new, and waits for the answers to what it
+    /// has begun: what was sent without its answer being written down is sent again.
+    pub(super) async fn send_all(&self, shutdown: &CancellationToken) {
+        let (mut busy, mut slots) = (Busy::default(), FuturesUnordered::new());
+        while !shutdown.is_cancelled() {
+            for (bundle, endpoint) in self.due(&busy, SLOTS.saturating_sub(slots.len())).await {
+                busy.take(bundle.subscription, &endpoint);
+                slots.push(self.exchange(bundle, endpoint));
             }
             tokio::select! {
-                Some((subscription, endpoint)) = futures_util::StreamExt::next(&mut slots) => {
+                Some((subscription, endpoint)) = slots.next() => {
                     busy.free(subscription, &endpoint);
                 }
                 () = self.work.notified() => {}
                 () = tokio::time::sleep(TICK) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+        let drained = async { while slots.next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!("Grace period over, giving up deliveries without an answer");
+        }
+    }
+
+    /// Returns what may be sent now, with its endpoint.
+    async fn due(&self, busy: &Busy, free: usize) -> Vec<(Bundle, String)> {
+        let (store, now) = (self.store.clone(), crate::system::now());
+        let busy = busy.clone();
+        let look = move || outbox::due(&store, (busy, free), now);
+        let due = tokio::task::spawn_blocking(look).await;
+        let due = due.map_err(|error| StoreError::Failed {
+            reason: error.to_string(),
+        });
+        match due.and_then(|due| due) {
+            Ok(due) => {
+                if free > 0 {
+                    let waiting = i64::try_from(due.waiting).unwrap_or(i64::MAX);
+                    self.metrics.outbox_waiting.set(waiting);
+                }
+                due.bundles
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "Cannot read the outbox");
+                tokio::time::sleep(TROUBLE).await;
+                Vec::new()
             }
         }
     }
 
-    /// Returns what is due and may be sent now, with its endpoint.
-    fn next(&self, busy: &mut Busy, free: usize) -> Result<Vec<(Bundle, String)>, StoreError> {
-        let now = crate::system::now().millis();
-        let (mut found, mut after, mut looked) = (Vec::new(), None::<Place>, 0);
-        let mut waiting = 0_i64;
-        while looked < LOOK && found.len() < free {
-            let places = self.store.keys_after(&OUTBOX, after.as_ref(), STEP)?;
-            let last = places.last().copied();
-            looked += places.len();
-            waiting = i64::try_from(looked).unwrap_or(i64::MAX);
-            for place in places {
-                if place.0 > now || found.len() >= free {
-                    break;
-                }
-                if !busy.subscriptions.contains(&place.2)
-                    && let Some(bundle) = self.bundle(place)?
-                {
-                    let channel = self.store.get(&SUBSCRIPTIONS, &place.2)?;
-                    let endpoint = channel.map_or_else(String::new, |row| endpoint(&row.channel));
-                    if busy.take(place.2, &endpoint) {
-                        found.push((bundle, endpoint));
-                    }
-                }
-            }
-            match last {
-                Some(last) if last.0 <= now => after = Some(last),
-                _ => break,
-            }
+    async fn exchange(&self, bundle: Bundle, endpoint: String) -> (u64, String) {
+        if let Err(error) = self.send(&bundle).await {
+            tracing::error!(error = %error, "Cannot make a delivery");
+            tokio::time::sleep(TROUBLE).await;
         }
-        if free > 0 {
-            self.metrics.outbox_waiting.set(waiting);
-        }
-        Ok(found)
-    }
-
-    /// Returns what is delivered together with what is at a place.
-    fn bundle(&self, place: Place) -> Result<Option<Bundle>, StoreError> {
-        let (_, event, subscription) = place;
-        let mut places = vec![place];
-        let row = self.store.get(&SUBSCRIPTIONS, &subscription)?;
-        let delivery = self.store.get(&DELIVERIES, &(event, subscription))?;
-        let slot = row
-            .as_ref()
-            .zip(delivery.as_ref())
-            .and_then(|(row, delivery)| pace::slot(row, delivery.created_at));
-        if let (Some(row), Some(slot)) = (&row, slot) {
-            places = self.digest(row, slot, place.0)?;
-        }
-        Ok((!places.is_empty()).then_some(Bundle {
-            subscription,
-            places,
-        }))
-    }
-
-    /// Returns what is in the digest of a slot and due in the same moment: tried again, it is the
-    /// same digest with the same id.
-    fn digest(
-        &self,
-        row: &Subscription,
-        slot: Timestamp,
-        due: u64,
-    ) -> Result<Vec<Place>, StoreError> {
-        let (mut found, mut after) = (Vec::new(), None::<Place>);
-        while found.len() < DIGEST {
-            let places = self.store.keys_after(&OUTBOX, after.as_ref(), STEP)?;
-            after = places.last().copied();
-            let ours = places.iter();
-            for place in ours.filter(|place| place.0 == due && place.2 == row.id) {
-                let delivery = self.store.get(&DELIVERIES, &(place.1, place.2))?;
-                let same = delivery.and_then(|delivery| pace::slot(row, delivery.created_at));
-                if same == Some(slot) && found.len() < DIGEST {
-                    found.push(*place);
-                }
-            }
-            if after.is_none_or(|last| last.0 > due) {
-                break;
-            }
-        }
-        Ok(found)
+        (bundle.subscription, endpoint)
     }
 
     /// Makes one delivery, or a digest of them.
@@ -181,6 +87,10 @@ impl Notifier {
         };
         if row.disabled.is_some() {
             let never = Outcome::Never("the subscription is switched off".to_owned());
+            return self.record(bundle, None, &never).await;
+        }
+        if !route::is_current(&self.store, &row)? {
+            let never = Outcome::Never("the address was removed".to_owned());
             return self.record(bundle, None, &never).await;
         }
         if let Some(until) = pace::quiet_until(&row, now) {
@@ -233,7 +143,6 @@ impl Notifier {
         Ok(((of(open), items), of(hidden)))
     }
 
-    /// Writes into the ledger what leaves, and lets it leave.
     async fn hand_over(
         &self,
         bundle: &Bundle,
@@ -245,14 +154,8 @@ impl Notifier {
             items,
             at: crate::system::now(),
         };
-        for told in &parcel.items {
-            let line = egress(&parcel, told, row);
-            let written = self.store.ledger().append(line).await;
-            written.map_err(|error| StoreError::Failed {
-                reason: error.to_string(),
-            })?;
-        }
-        Ok(self.channels.deliver(&row.channel, &parcel).await)
+        let means = (&self.channels, &self.store);
+        hand_over(means, &row.channel, &parcel, "acquit").await
     }
 
     /// Returns an id that is the same whenever the same is delivered again.
@@ -262,8 +165,10 @@ impl Notifier {
         };
         let delivery = self.store.get(&DELIVERIES, &(event, subscription))?;
         let slot = delivery.and_then(|delivery| pace::slot(row, delivery.created_at));
+        let count = bundle.places.len();
         Ok(match slot {
             Some(slot) => format!("digest_{}_{event}_{subscription}", slot.seconds()),
+            None if count > 1 => format!("burst_{count}_{event}_{subscription}"),
             None => format!("msg_{event}_{subscription}"),
         })
     }
@@ -299,34 +204,16 @@ impl Notifier {
             give_up: Duration::from_secs(u64::from(self.config.notifications.give_up_hours) * 3600),
             chance: chance(),
         };
-        let (places, row) = (bundle.places.clone(), row.cloned());
+        let (places, id) = (bundle.places.clone(), bundle.subscription);
         let write = move |change: &mut Change<'_>| {
             for place in &places {
                 record.write(change, *place)?;
             }
-            match (&record.outcome, row) {
-                (Outcome::Gone(reason), Some(row)) => disable(change, row, reason, record.now),
-                _ => Ok(()),
+            match &record.outcome {
+                Outcome::Gone(reason) => disable(change, id, reason, record.now),
+                Outcome::Accepted(_) | Outcome::Later(..) | Outcome::Never(_) => Ok(()),
             }
         };
         self.store.write(write).await
-    }
-}
-
-fn egress(parcel: &Parcel, told: &Told, row: &Subscription) -> LedgerEntry {
-    let text = format!(
-        "notification {} of {} by {}",
-        parcel.id,
-        told.kind,
-        name(&row.channel)
-    );
-    let size = told.text.len() + told.json.to_string().len();
-    LedgerEntry {
-        publisher: told.publisher.clone(),
-        sha256: told.sha256,
-        bytes: Some(size as u64),
-        to: Some(target(&row.channel)),
-        rule: Some(told.rule.clone()),
-        ..LedgerEntry::new(parcel.at, LedgerKind::Egress, "acquit".to_owned(), text)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::account;
 use super::channel::{self, Channels, Outcome, Parcel};
 use super::guard::Allowed;
 use super::route::{self, SUBSCRIPTIONS_MAX};
@@ -11,8 +12,8 @@ use super::words::Told;
 use crate::config::Config;
 use crate::flow::mail::{Mailer, is_address};
 use crate::model::{
-    Audience, Channel, Delivery, DeliveryState, EventKind, LedgerEntry, LedgerKind, Pace,
-    QuietHours, Subscription, Timestamp,
+    Audience, Channel, Delivery, DeliveryState, EventKind, Pace, QuietHours, Subscription,
+    Timestamp,
 };
 use crate::store::{Change, DELIVERIES, OUTBOX, SUBSCRIPTIONS, Store, StoreError};
 
@@ -203,9 +204,11 @@ pub async fn edit(store: &Store, id: u64, edit: Edit) -> Result<Subscription, No
 /// Removes a subscription; what is on its way to it is given up.
 ///
 /// # Errors
-/// If there is none, or it is the address of a publisher or a vendor.
+/// If there is none, or it is an address a publisher or a vendor still has.
 pub async fn remove(store: &Store, id: u64) -> Result<(), NoticeError> {
-    if is_implicit(id) {
+    let row = store.get(&SUBSCRIPTIONS, &id)?;
+    let row = row.ok_or(NoticeError::Unknown)?;
+    if is_implicit(id) && route::is_current(store, &row)? {
         let reason = "this is an address of a publisher or a vendor: remove it there, or switch \
                       the subscription off";
         return Err(NoticeError::Unfit(reason.to_owned()));
@@ -240,7 +243,7 @@ pub async fn rotate(store: &Store, id: u64) -> Result<(Subscription, String), No
     Ok((store.write(write).await??, fresh))
 }
 
-/// Makes a delivery once more, at once.
+/// Makes a delivery once more, at once, and again as long as a new one if it fails.
 ///
 /// # Errors
 /// If there is none.
@@ -257,7 +260,7 @@ pub async fn replay(
             change.remove(&OUTBOX, &(due.millis(), key.0, key.1));
         }
         delivery.state = DeliveryState::Pending;
-        delivery.due_at = Some(now);
+        (delivery.due_at, delivery.replayed_at) = (Some(now), Some(now));
         change.put(&OUTBOX, &(now.millis(), key.0, key.1), &())?;
         change.put(&DELIVERIES, &key, &delivery)?;
         Ok(Some(delivery))
@@ -286,15 +289,8 @@ pub async fn try_out(
         items: vec![trial()],
         at: now,
     };
-    let text = format!("notification {} as a test", parcel.id);
-    let line = LedgerEntry {
-        to: Some(target(&row.channel)),
-        rule: Some("test of a subscription".to_owned()),
-        ..LedgerEntry::new(now, LedgerKind::Egress, row.creator.clone(), text)
-    };
-    let written = store.ledger().append(line).await;
-    written.map_err(|error| failed(&error))?;
-    Ok(channels.deliver(&row.channel, &parcel).await)
+    let means = (&channels, store);
+    Ok(account::hand_over(means, &row.channel, &parcel, &row.creator).await?)
 }
 
 fn trial() -> Told {

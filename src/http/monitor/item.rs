@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
 use super::super::auth::Caller;
+use super::super::egress::{self, Parting};
 use super::super::envelope::{Answer, Base, Object, PageQuery, Paging};
 use super::super::error::{ApiError, ErrorBody};
-use super::super::{App, download, now, tickets};
+use super::super::{App, now, tickets};
 use super::address::{check, check_bytes, find, split};
 use super::object::{ItemAttributes, KIND, object};
 use super::refusal;
 use super::related::{self, Form};
 use crate::flow::collection::{Actor, Edit};
-use crate::model::{Item, ItemFile, ItemId, LedgerEntry, LedgerKind};
+use crate::model::{Item, ItemFile, ItemId};
 use crate::store::TicketRow;
 
 /// What can be asked for of an item.
@@ -45,7 +46,7 @@ pub async fn get(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Path(rest): Path<String>,
-    (base, headers): (Base, HeaderMap),
+    (base, method, headers): (Base, Method, HeaderMap),
     paging: Result<Paging, ApiError>,
 ) -> Result<Response, ApiError> {
     let (id, part) = split(&rest, &PARTS)?;
@@ -63,8 +64,9 @@ pub async fn get(
             Ok(Json(Answer { data }).into_response())
         }
         "download" => {
-            let file = release(&app, &caller, related, "download").await?;
-            download::send(&app, file.sha256, &headers).await
+            let parting = parting(&caller, related)?;
+            let sent = egress::send(&app, parting, (&method, &headers)).await?;
+            Ok(sent.0)
         }
         "download_url" => download_url(&app, &caller, related, &base).await,
         "analyses" => related::analyses(&app, related, (&paging, Form::Whole), &base),
@@ -77,32 +79,26 @@ pub async fn get(
     }
 }
 
-/// Returns the file of an item whose bytes may go to the caller. Who does not belong to the
-/// publisher gets them only once that is in the ledger.
-async fn release<'a>(
-    app: &App,
-    caller: &Caller,
-    (id, item): (&ItemId, &'a Item),
-    how: &str,
-) -> Result<&'a ItemFile, ApiError> {
+/// Returns the file of an item whose bytes may go to the caller.
+fn release<'a>(caller: &Caller, (id, item): (&ItemId, &'a Item)) -> Result<&'a ItemFile, ApiError> {
     check_bytes(caller, id)?;
     let none = || ApiError::invalid_argument("a folder has no bytes to download");
-    let file = item.file.as_ref().ok_or_else(none)?;
-    if caller.0.seat.publisher.as_ref() == Some(&id.publisher) {
-        return Ok(file);
-    }
-    let text = format!("{how} of {} of publisher {}", id.path, id.publisher);
-    let entry = LedgerEntry {
-        publisher: Some(id.publisher.clone()),
-        sha256: Some(file.sha256),
-        bytes: Some(file.size_bytes),
-        to: Some(format!("key {}", caller.0.id)),
-        rule: Some("administrators may read every collection".to_owned()),
-        ..LedgerEntry::new(now(), LedgerKind::Egress, caller.actor(), text)
+    item.file.as_ref().ok_or_else(none)
+}
+
+fn parting(caller: &Caller, (id, item): (&ItemId, &Item)) -> Result<Parting, ApiError> {
+    let file = release(caller, (id, item))?;
+    let own = caller.0.seat.publisher.as_ref() == Some(&id.publisher);
+    let rule = match own {
+        true => "a publisher may have its own collection",
+        false => "administrators may read every collection",
     };
-    let written = app.api.store.ledger().append(entry).await;
-    written.map_err(|error| ApiError::internal(&error))?;
-    Ok(file)
+    Ok(Parting {
+        what: format!("{} of publisher {}", id.path, id.publisher),
+        publisher: Some(id.publisher.clone()),
+        rule: rule.to_owned(),
+        ..Parting::to_key(caller, file.sha256)
+    })
 }
 
 async fn download_url(
@@ -111,7 +107,8 @@ async fn download_url(
     (id, item): (&ItemId, &Item),
     base: &Base,
 ) -> Result<Response, ApiError> {
-    let file = release(app, caller, (id, item), "download URL").await?;
+    // What leaves is written down when the URL is used.
+    let file = release(caller, (id, item))?;
     let ticket = TicketRow::Download {
         sha256: file.sha256,
         expires_at: now().after(tickets::LIFETIME),

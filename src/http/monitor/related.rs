@@ -201,7 +201,7 @@ pub fn comments(
         .list(&COMMENTS, (prefix, from), paging.limit)?;
     let data = page.rows.into_iter().map(|(key, comment)| {
         let comment = of_now(&app.api.store, &key, comment)?;
-        Ok(shown(comment_object(app, (&key, &comment), base), form))
+        Ok(shown(comment_object(app, (&key, comment), base), form))
     });
     let data = data.collect::<Result<Vec<_>, StoreError>>()?;
     Ok(Json(Collection::new(data, (url, paging), page.next)).into_response())

@@ -1,5 +1,6 @@
 //! What became of each delivery, newest first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -14,14 +15,10 @@ use crate::http::envelope::{
     Answer, Base, Collection, Links, Object, PageQuery, Paging, invalid_cursor,
 };
 use crate::http::error::{ApiError, ErrorBody};
+use crate::http::newest::{Span, newest};
 use crate::http::{App, now};
 use crate::model::{Delivery, DeliveryState, Subscription};
-use crate::store::{DELIVERIES, EVENTS, RowKey, SUBSCRIPTIONS};
-
-/// Most rows looked at for one page: a filter that fits nothing must not read everything.
-const LOOK: usize = 5000;
-/// Rows read at a time.
-const STEP: usize = 100;
+use crate::store::{DELIVERIES, EVENTS, Page, RowKey, SUBSCRIPTIONS};
 
 /// What is known of a delivery.
 #[derive(Debug, Serialize, ToSchema)]
@@ -118,9 +115,10 @@ impl Filter {
     }
 }
 
-type Found = (Vec<(Delivery, Option<Subscription>)>, Option<Vec<u8>>);
-
 /// Lists deliveries, newest events first.
+///
+/// With a filter a page may be short, even empty, and yet not the last: there is more as long as
+/// there is a cursor.
 #[utoipa::path(
     get, path = "/api/v3/acquit/deliveries", tag = "notifications",
     params(DeliveryQuery, PageQuery),
@@ -137,53 +135,44 @@ pub async fn list(
     if paging.cursor.as_ref().is_some_and(|key| key.len() != 16) {
         return Err(invalid_cursor());
     }
-    let (rows, next) = find(&app, &caller, (&filter, &paging))?;
-    let mut data = Vec::with_capacity(rows.len());
-    for (delivery, row) in rows {
+    let page = find(&app, caller, (filter, &paging)).await?;
+    let mut data = Vec::with_capacity(page.rows.len());
+    for (_, delivery) in page.rows {
+        let row = app.api.store.get(&SUBSCRIPTIONS, &delivery.subscription)?;
         data.push(object(&app, (delivery, row), &base)?);
     }
-    // A page without anything on it is the last one, even if there was more to look at.
-    let next = next.filter(|_| !data.is_empty());
     let mut url = base.url("/acquit/deliveries");
     let words = Filter::words(&query);
     if !words.is_empty() {
         url.push_str(&format!("?{words}"));
     }
-    Ok(Json(Collection::new(data, (url, &paging), next)))
+    Ok(Json(Collection::new(data, (url, &paging), page.next)))
 }
 
-fn find(
+async fn find(
     app: &App,
-    caller: &Caller,
-    (filter, paging): (&Filter, &Paging),
-) -> Result<Found, ApiError> {
-    let prefix = filter
-        .event
-        .map(|event| event.to_bytes())
-        .unwrap_or_default();
-    let (mut found, mut before, mut looked) = (Vec::new(), paging.cursor.clone(), 0);
-    while looked < LOOK {
-        let span = (prefix.as_slice(), before.as_deref());
-        let page = app.api.store.list_back(&DELIVERIES, span, STEP)?;
-        looked += page.rows.len();
-        let (more, last) = (page.next.is_some(), page.rows.last().map(|(key, _)| *key));
-        for (key, delivery) in page.rows {
-            let row = app.api.store.get(&SUBSCRIPTIONS, &delivery.subscription)?;
-            if !filter.fits(&delivery) || !may_see(caller, row.as_ref()) {
-                continue;
-            }
-            found.push((delivery, row));
-            if found.len() == paging.limit {
-                let next = (more || last != Some(key)).then(|| key.to_bytes());
-                return Ok((found, next));
-            }
+    caller: Caller,
+    (filter, paging): (Filter, &Paging),
+) -> Result<Page<((u64, u64), Delivery)>, ApiError> {
+    let prefix = filter.event.map(|event| event.to_bytes());
+    let span = Span::new(prefix.unwrap_or_default(), paging);
+    let store = app.api.store.clone();
+    // There are few subscriptions and many deliveries.
+    let mut seen = BTreeMap::new();
+    let fits = move |delivery: &Delivery| {
+        if !filter.fits(delivery) {
+            return Ok(false);
         }
-        before = page.next;
-        if before.is_none() {
-            break;
+        let id = delivery.subscription;
+        if let Some(seen) = seen.get(&id) {
+            return Ok(*seen);
         }
-    }
-    Ok((found, before))
+        let row = store.get(&SUBSCRIPTIONS, &id)?;
+        let may = may_see(&caller, row.as_ref());
+        seen.insert(id, may);
+        Ok(may)
+    };
+    newest(&app.api.store, &DELIVERIES, span, fits).await
 }
 
 /// Deliveries of a subscription that was removed are nobody's but the administrators'.

@@ -4,19 +4,20 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::{Extension, Json};
 
 use super::super::auth::Caller;
+use super::super::egress::{self, Parting};
 use super::super::envelope::{Answer, Base};
 use super::super::error::{ApiError, ErrorBody};
-use super::super::{App, download, now, tickets};
+use super::super::{App, now, tickets};
 use super::{Asking, asking, failed, not_found};
 use crate::flow::events::{self, Draft};
 use crate::flow::policy::Consent;
 use crate::flow::vendor;
-use crate::model::{About, EventKind, KeyRole, LedgerEntry, LedgerKind, Sha256, SharePolicy};
+use crate::model::{About, EventKind, KeyRole, Sha256, SharePolicy};
 use crate::store::{KeyRow, TicketRow};
 
 /// Sends the bytes of a file that the vendor may have.
@@ -121,27 +122,22 @@ async fn send(
     app: &App,
     asking: &Asking,
     (sha256, consent): (Sha256, &Consent),
-    (method, headers): (&Method, &HeaderMap),
+    request: (&Method, &HeaderMap),
 ) -> Result<Response, ApiError> {
-    // The answer is made, but its body is not read before the ledger has the line.
-    let response = download::send(app, sha256, headers).await?;
-    let whole = response.status() == StatusCode::OK;
-    if method == Method::HEAD || !response.status().is_success() {
+    let analyst = &asking.analyst;
+    let parting = Parting {
+        sha256,
+        what: "a file".to_owned(),
+        publisher: Some(consent.publisher.clone()),
+        actor: analyst.actor.clone(),
+        to: format!("vendor {}", analyst.vendor),
+        rule: rule(consent),
+    };
+    let (response, bytes) = egress::send(app, parting, request).await?;
+    if bytes.is_none() {
         return Ok(response);
     }
-    let analyst = &asking.analyst;
-    let bytes = response.headers().get(header::CONTENT_LENGTH);
-    let bytes = bytes.and_then(|bytes| bytes.to_str().ok()?.parse().ok());
-    let part = if whole { "a file" } else { "a part of a file" };
-    let text = format!("Vendor {} downloads {part}", analyst.vendor);
-    let mut line = LedgerEntry::new(now(), LedgerKind::Egress, analyst.actor.clone(), text);
-    line.publisher = Some(consent.publisher.clone());
-    line.sha256 = Some(sha256);
-    line.bytes = bytes;
-    line.to = Some(format!("vendor {}", analyst.vendor));
-    line.rule = Some(rule(consent));
-    let written = app.api.store.ledger().append(line).await;
-    written.map_err(|error| ApiError::internal(&error))?;
+    let whole = response.status() == StatusCode::OK;
     // Of a file that is fetched in parts the owner hears once a day.
     if whole
         || app

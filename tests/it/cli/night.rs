@@ -372,3 +372,34 @@ fn events_go_from_old_to_new_and_are_filtered() {
         .code(0)
         .stdout(contains("\"events\"").and(contains("\\u202e")));
 }
+
+fn event(number: u64, text: &str) -> Value {
+    let attributes = json!({ "date": 1, "kind": "rescan-started", "text": text });
+    json!({ "type": "event", "id": number.to_string(), "attributes": attributes })
+}
+
+#[test]
+fn followed_event_that_comes_late_is_shown_and_none_is_shown_twice() {
+    let script = Script::start();
+    let second = 1_000_000;
+    let first = event(1000 * second, "the first");
+    let late = event(1001 * second, "the late one");
+    let quick = event(1002 * second, "the quick one");
+    let only = page(std::slice::from_ref(&first));
+    let pages = [
+        only.clone(),
+        only,
+        page(&[quick.clone(), first.clone()]),
+        page(&[quick, late, first.clone()]),
+    ];
+    script.say("GET acquit/events?limit=1", &page(&[first]));
+    for page in &pages {
+        script.say("GET acquit/events?limit=40", page);
+    }
+    script.refuse("GET acquit/events?limit=40", 409, "enough");
+    let followed = acquit(&script, &["events", "--follow"]).failure();
+    let shown = String::from_utf8(followed.get_output().stdout.clone()).unwrap();
+    for text in ["the first", "the quick one", "the late one"] {
+        assert_eq!(shown.matches(text).count(), 1, "{text}: {shown}");
+    }
+}

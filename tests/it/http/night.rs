@@ -1,5 +1,6 @@
 //! What the API tells of a night: sets, updates, rescans, events, timelines.
 
+use acquit::flow::events::{Draft, raise};
 use acquit::model::{
     About, AnalysisId, CanaryReport, EngineId, EngineVersions, Event, EventKind, Evidence,
     Expected, FileHash, LeftOut, Progress, Rescan, RescanShare, Reuse, SetSource, SetState, Sha256,
@@ -350,6 +351,29 @@ async fn rescans_tell_totals_rate_and_end() {
     assert!(done.get("estimated_end_date").is_none());
     assert_eq!(done["engines"]["clamav"]["wanted"], 10);
     refused(appliance.get("/acquit/rescans/7"), 404, "NotFoundError").await;
+}
+
+#[tokio::test]
+async fn event_that_names_no_publisher_is_shown_to_all_only_if_it_is_of_the_appliance() {
+    let appliance = Appliance::start().await;
+    let kinds = [
+        EventKind::SubscriptionDisabled,
+        EventKind::PolicyChanged,
+        EventKind::SignaturesPromoted,
+    ];
+    for kind in kinds {
+        let (at, about) = (Timestamp::from_millis(1), About::default());
+        let draft = Draft::about(at, kind, about, "https://hooks.vendor.example".to_owned());
+        let write = move |change: &mut acquit::store::Change<'_>| raise(change, draft);
+        appliance.store.write(write).await.unwrap();
+    }
+    let ours = appliance.json("/acquit/events").await;
+    assert_eq!(ours["data"].as_array().unwrap().len(), 1, "{ours}");
+    let promoted = EventKind::SignaturesPromoted.as_str();
+    assert_eq!(ours["data"][0]["attributes"]["kind"], promoted);
+    let all = appliance.admin().get(appliance.api("/acquit/events"));
+    let (_, all) = crate::http::appliance::answer(all).await;
+    assert_eq!(all["data"].as_array().unwrap().len(), 3, "{all}");
 }
 
 #[tokio::test]

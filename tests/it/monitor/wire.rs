@@ -4,7 +4,7 @@ use acquit::model::{Quota, Verdict};
 use bytes::Bytes;
 use futures_util::stream;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, StatusCode};
+use reqwest::{Body, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Lab, escaped, id, item, ok};
@@ -253,7 +253,7 @@ async fn viewer_reads_and_neither_changes_nor_has_bytes() {
 }
 
 #[tokio::test]
-async fn administrator_names_the_collection_and_its_downloads_are_in_the_ledger() {
+async fn administrator_names_the_collection_and_every_download_is_in_the_ledger_as_it_was() {
     let lab = Lab::start().await;
     lab.file("/a.bin", b"abc").await;
     let admin = lab.appliance.admin();
@@ -263,13 +263,6 @@ async fn administrator_names_the_collection_and_its_downloads_are_in_the_ledger(
     let nobody = admin.get(lab.api("/monitor/items?owner=nobody"));
     refused(nobody, 404, "NotFoundError").await;
     let download = format!("{}/download", item("/a.bin"));
-    lab.get(&download)
-        .send()
-        .await
-        .unwrap()
-        .bytes()
-        .await
-        .unwrap();
     let ledger = lab.appliance.dir.path().join("ledger");
     let lines = || -> String {
         let parts = std::fs::read_dir(&ledger).unwrap();
@@ -279,7 +272,6 @@ async fn administrator_names_the_collection_and_its_downloads_are_in_the_ledger(
             .map(|part| std::fs::read_to_string(part).unwrap())
             .collect()
     };
-    assert!(!lines().contains("egress"), "{}", lines());
     // What was looked at before is written once, however often it is looked at.
     ok(admin.get(lab.api("/monitor/items?owner=acme"))).await;
     let looks = lines().matches("reads /monitor/items\"").count();
@@ -289,13 +281,38 @@ async fn administrator_names_the_collection_and_its_downloads_are_in_the_ledger(
         "without an owner, of acme, of nobody: {}",
         lines()
     );
-    let sent = admin.get(lab.api(&download)).send().await.unwrap();
-    assert_eq!(sent.bytes().await.unwrap(), "abc");
-    assert!(
-        lines().contains("\"egress\"") && lines().contains("/a.bin"),
-        "{}",
-        lines()
-    );
+    let left = || -> Vec<u64> {
+        let lines = lines();
+        let lines = lines.lines().map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line["entry"].clone()
+        });
+        let left = lines.filter(|line| line["kind"] == "egress");
+        left.map(|line| {
+            assert!(line["text"].as_str().unwrap().contains("/a.bin"), "{line}");
+            line["bytes"].as_u64().unwrap()
+        })
+        .collect()
+    };
+    let bytes = async |request: RequestBuilder| request.send().await.unwrap().bytes().await;
+    assert_eq!(bytes(lab.get(&download)).await.unwrap(), "abc");
+    assert_eq!(left(), [3], "the publisher's own");
+    // An URL is no download, and neither is what has no body.
+    let by_url = format!("{}/download_url", item("/a.bin"));
+    let url = ok(admin.get(lab.api(&by_url))).await;
+    bytes(admin.head(lab.api(&download))).await.unwrap();
+    assert_eq!(left(), [3]);
+    bytes(admin.get(lab.api(&download))).await.unwrap();
+    let part = admin.get(lab.api(&download)).header("range", "bytes=1-1");
+    assert_eq!(bytes(part).await.unwrap(), "b");
+    assert_eq!(left(), [3, 3, 1]);
+    let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let url = url["data"].as_str().unwrap();
+    for request in [admin.head(url), admin.get(url)] {
+        bytes(request).await.unwrap();
+    }
+    let named = lines().matches(&format!("file {hash}")).count();
+    assert_eq!(named, 1, "{}", lines());
 }
 
 #[tokio::test]

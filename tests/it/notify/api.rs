@@ -142,8 +142,11 @@ async fn what_cannot_be_told_is_refused_with_what_to_do() {
     let row = made(&appliance, &appliance.admin(), order).await;
     let id = row["id"].as_str().unwrap();
     let test = appliance.api(&format!("/acquit/subscriptions/{id}/test"));
-    let (_, body) = answer(appliance.admin().post(test)).await;
+    let (_, body) = answer(appliance.admin().post(&test)).await;
     assert_eq!(body["data"]["attributes"]["result"], "accepted", "{body}");
+    let again = appliance.admin().post(&test).send().await.unwrap();
+    assert_eq!(again.status(), 429, "once a minute");
+    assert!(again.headers().contains_key("retry-after"));
     let order = json!({ "channel": "mail", "target": "a@b.example", "publisher": "other" });
     refused(acme.post(&url).json(&order), 404, "NotFoundError").await;
 }
@@ -173,6 +176,7 @@ async fn deliveries_are_listed_with_their_tries_and_made_again_on_request() {
                     at,
                     outcome: "550 no".to_owned(),
                 }],
+                replayed_at: None,
             };
             change.put(&DELIVERIES, &(event, id), &delivery)?;
         }
@@ -204,4 +208,43 @@ async fn deliveries_are_listed_with_their_tries_and_made_again_on_request() {
     assert_eq!(again["data"]["attributes"]["state"], "pending", "{again}");
     let waiting = appliance.store.keys_after(&OUTBOX, None, 9).unwrap();
     assert_eq!(waiting.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_delivery_is_found_behind_thousands_that_were_made() {
+    let appliance = appliance().await;
+    let acme = key(&appliance, KeyRole::Publisher, Some("acme")).await;
+    let other = key(&appliance, KeyRole::Publisher, Some("other")).await;
+    let order = |to: &str| json!({ "channel": "mail", "target": to });
+    let mut ids = Vec::new();
+    for (who, to) in [(&acme, "a@acme.example"), (&other, "o@other.example")] {
+        let row = made(&appliance, who, order(to)).await;
+        ids.push(row["id"].as_str().unwrap().parse::<u64>().unwrap());
+    }
+    let (ours, theirs) = (ids[0], ids[1]);
+    let write = move |change: &mut acquit::store::Change<'_>| {
+        let rows = (2..=5002).map(|event| (event, theirs, DeliveryState::Delivered));
+        let failed = (1, ours, DeliveryState::Failed);
+        for (event, subscription, state) in rows.chain([failed]) {
+            let delivery = Delivery {
+                event,
+                subscription,
+                created_at: Timestamp::from_millis(1),
+                state,
+                due_at: None,
+                attempts: Vec::new(),
+                replayed_at: None,
+            };
+            change.put(&DELIVERIES, &(event, subscription), &delivery)?;
+        }
+        Ok(())
+    };
+    appliance.store.write(write).await.unwrap();
+    let name = format!("1-{ours}");
+    for query in ["", "state=failed"] {
+        let url = appliance.api(&format!("/acquit/deliveries?{query}"));
+        let (_, found) = answer(acme.get(url)).await;
+        assert_eq!(found["data"][0]["id"], name, "{found}");
+        assert!(found["meta"]["cursor"].is_null(), "{found}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Webhooks and commands: signed, tried again, given up, switched off.
 
+use acquit::flow::notify::subscriptions;
 use acquit::model::{Channel, DeliveryState, EventKind};
 use acquit::store::{DELIVERIES, SUBSCRIPTIONS};
 
@@ -201,5 +202,13 @@ async fn everything_that_left_is_in_the_ledger_and_no_secret_is() {
     assert_eq!(count(r#""kind":"event""#), 1, "{ledger}");
     assert_eq!(count(r#""kind":"egress""#), 1, "{ledger}");
     assert_eq!(count("hunter2") + count("whsec_"), 0, "{ledger}");
+    let bytes = format!("\"bytes\":{}", hooks.lines()[0]["size"]);
+    assert_eq!(count(&bytes), 1, "{bytes}: {ledger}");
+    // A test of the subscription leaves too.
+    let now = acquit::system::now();
+    let said = subscriptions::try_out(&lab.store, &lab.config, &row, now).await;
+    assert_eq!(said.unwrap().as_str(), "accepted");
+    let bytes = format!("\"bytes\":{}", hooks.said(2).await[1]["size"]);
+    assert!(lab.ledger().contains(&bytes), "{bytes}: {}", lab.ledger());
     lab.stop().await;
 }

@@ -1,5 +1,5 @@
 //! The process that routes and sends, killed at any moment: nobody is left untold, and nobody is
-//! told twice but where the answer was never written down.
+//! told twice but where there was no answer when it died, or none long enough to write it down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
@@ -24,6 +24,8 @@ const PLACE: &str = "ACQUIT_TEST_NOTIFY";
 const KILLS: &str = "ACQUIT_TEST_KILLS";
 /// Starts the line on which the copy says what was acknowledged.
 const SAYS: &str = "raised: ";
+/// Within which time an answer must have been written down, in seconds.
+const GRACE: f64 = 0.5;
 /// Deliveries that can be under way at once: one for each subscription.
 const SUBSCRIPTIONS: usize = 3;
 
@@ -34,17 +36,18 @@ async fn killed_notifier_loses_nothing_and_repeats_only_what_it_had_no_answer_to
     let mut lab = Lab::new(|_| ());
     let hooks = Peer::hooks(&lab.path("secret"));
     for number in 0..SUBSCRIPTIONS {
-        lab.subscribe(webhook(hooks.url(&format!("/ok?{number}"))))
+        lab.subscribe(webhook(hooks.url(&format!("/soon?{number}"))))
             .await;
     }
     let (config, dir) = (Arc::clone(&lab.config), lab.dir);
     drop(lab.store);
     let (mut raised, mut ends) = (BTreeSet::new(), Vec::new());
     for _ in 0..kills {
-        raised.extend(live_until_killed(dir.path()));
+        let (known, killed_at) = live_until_killed(dir.path());
+        raised.extend(known);
         // What the dead process sent may still be on its way.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        ends.push(hooks.lines().len());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        ends.push((hooks.lines().len(), killed_at));
     }
     lab = Lab::new(|_| ());
     lab.store = Store::open(dir.path(), 1 << 20).unwrap();
@@ -61,7 +64,10 @@ async fn killed_notifier_loses_nothing_and_repeats_only_what_it_had_no_answer_to
     check(&lab, &raised, (&hooks, &ends));
 }
 
-fn check(lab: &Lab, raised: &BTreeSet<u64>, (hooks, ends): (&Peer, &[usize])) {
+/// How many lines the peer had said by the end of a life, and when that was.
+type End = (usize, f64);
+
+fn check(lab: &Lab, raised: &BTreeSet<u64>, (hooks, ends): (&Peer, &[End])) {
     let events = lab
         .store
         .keys_after(&EVENTS, None, usize::MAX >> 1)
@@ -76,30 +82,42 @@ fn check(lab: &Lab, raised: &BTreeSet<u64>, (hooks, ends): (&Peer, &[usize])) {
     assert_eq!(page.rows.len(), known.len() * SUBSCRIPTIONS);
     let delivered = |d: &acquit::model::Delivery| d.state == DeliveryState::Delivered;
     assert!(page.rows.iter().all(|(_, delivery)| delivered(delivery)));
-    let mut seen: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    let (mut seen, mut answered) = (BTreeMap::new(), BTreeMap::new());
     for (at, line) in hooks.lines().iter().enumerate() {
         let text = |name: &str| line[name].as_str().unwrap().to_owned();
-        let life = ends.partition_point(|end| *end <= at);
-        seen.entry((text("id"), text("path")))
-            .or_default()
-            .push(life);
+        let life = ends.partition_point(|(end, _)| *end <= at);
+        if line["answered"].is_string() {
+            let id = (text("answered"), text("path"), life);
+            answered.insert(id, line["at"].as_f64().unwrap());
+            continue;
+        }
+        let lives: &mut Vec<usize> = seen.entry((text("id"), text("path"))).or_default();
+        lives.push(life);
     }
     assert_eq!(seen.len(), page.rows.len(), "lost");
-    let mut repeated = 0;
-    for (id, lives) in &seen {
-        let different: BTreeSet<_> = lives.iter().collect();
-        assert_eq!(
-            different.len(),
-            lives.len(),
-            "{id:?} came twice in one life"
-        );
-        repeated += lives.len() - 1;
+    let (mut unanswered, mut unwritten) = (0, 0);
+    for ((id, path), lives) in &seen {
+        for (life, next) in lives.iter().zip(&lives[1..]) {
+            assert_ne!(life, next, "{id} came twice in one life");
+            match answered.get(&(id.clone(), path.clone(), *life)) {
+                Some(at) if *at < ends[*life].1 => {
+                    let before = ends[*life].1 - at;
+                    assert!(
+                        before < GRACE,
+                        "{id} was answered {before} s before the end"
+                    );
+                    unwritten += 1;
+                }
+                Some(_) | None => unanswered += 1,
+            }
+        }
     }
-    assert!(repeated <= ends.len() * SUBSCRIPTIONS, "{repeated}");
+    assert!(unanswered + unwritten <= ends.len() * SUBSCRIPTIONS);
     eprintln!(
-        "{} kills, {} deliveries, 0 lost, {repeated} repeated after a kill",
+        "{} kills, {} deliveries, 0 lost, {unanswered} repeated that had no answer, {unwritten} \
+         whose answer came within the last moment",
         ends.len(),
-        seen.len()
+        seen.len(),
     );
     for number in known {
         let line = format!("\"event\":{number}");
@@ -111,8 +129,9 @@ fn check(lab: &Lab, raised: &BTreeSet<u64>, (hooks, ends): (&Peer, &[usize])) {
     }
 }
 
-/// Lets a process raise, route and send; kills it; returns which events were acknowledged.
-fn live_until_killed(dir: &Path) -> Vec<u64> {
+/// Lets a process raise, route and send; kills it; returns which events were acknowledged, and
+/// when it was killed.
+fn live_until_killed(dir: &Path) -> (Vec<u64>, f64) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
@@ -131,7 +150,9 @@ fn live_until_killed(dir: &Path) -> Vec<u64> {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     let killer = std::thread::spawn(move || {
         std::thread::sleep(moment);
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap();
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        now.as_secs_f64()
     });
     let mut raised = Vec::new();
     for line in first.into_iter().chain(lines).map_while(Result::ok) {
@@ -140,9 +161,9 @@ fn live_until_killed(dir: &Path) -> Vec<u64> {
             raised.extend(number.strip_suffix('.').and_then(|n| n.parse::<u64>().ok()));
         }
     }
-    killer.join().unwrap();
+    let killed_at = killer.join().unwrap();
     child.wait().unwrap();
-    raised
+    (raised, killed_at)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,11 @@ fn letter(mailer: &Mailer, to: &str) -> Letter {
     }
 }
 
+async fn send(mailer: &Mailer, letter: Letter) -> Result<(), MailError> {
+    let sealed = mailer.seal(letter).await?;
+    mailer.send(&sealed).await
+}
+
 fn certificate(dir: &Path) -> [String; 2] {
     let paths = ["cert.pem", "key.pem"].map(|name| dir.join(name).to_str().unwrap().to_owned());
     support::run(Command::new("openssl").args([
@@ -65,7 +70,9 @@ async fn mail_leaves_with_tls_and_login_and_not_without_a_known_certificate() {
             ..plain_mail(post.port)
         };
         let mailer = Mailer::open(&config).unwrap().unwrap();
-        mailer.send(letter(&mailer, "a@example.org")).await.unwrap();
+        send(&mailer, letter(&mailer, "a@example.org"))
+            .await
+            .unwrap();
         let said = post.said(1).await;
         assert_eq!(
             (&said[0]["tls"], &said[0]["login"]),
@@ -77,7 +84,7 @@ async fn mail_leaves_with_tls_and_login_and_not_without_a_known_certificate() {
             ..config.clone()
         };
         let stranger = Mailer::open(&stranger).unwrap().unwrap();
-        let refused = stranger.send(letter(&stranger, "a@example.org")).await;
+        let refused = send(&stranger, letter(&stranger, "a@example.org")).await;
         assert!(
             matches!(refused, Err(MailError::Temporary(_))),
             "{refused:?}"
@@ -90,7 +97,7 @@ async fn mail_leaves_with_tls_and_login_and_not_without_a_known_certificate() {
             ..config
         };
         let mailer = Mailer::open(&config).unwrap().unwrap();
-        let refused = mailer.send(letter(&mailer, "a@example.org")).await;
+        let refused = send(&mailer, letter(&mailer, "a@example.org")).await;
         assert!(
             matches!(refused, Err(MailError::Temporary(_))),
             "{refused:?}"
@@ -107,7 +114,11 @@ async fn server_without_starttls_gets_nothing() {
         ..plain_mail(post.port)
     };
     let mailer = Mailer::open(&config).unwrap().unwrap();
-    assert!(mailer.send(letter(&mailer, "a@example.org")).await.is_err());
+    assert!(
+        send(&mailer, letter(&mailer, "a@example.org"))
+            .await
+            .is_err()
+    );
     assert!(post.lines().is_empty());
 }
 
@@ -127,8 +138,10 @@ async fn letter_arrives_whole_and_what_the_server_says_of_it_is_understood() {
         attachment,
         ..letter(&mailer, "a@example.org")
     };
-    mailer.send(whole.clone()).await.unwrap();
+    let sealed = mailer.seal(whole.clone()).await.unwrap();
+    mailer.send(&sealed).await.unwrap();
     let said = post.said(1).await;
+    assert_eq!(said[0]["size"], sealed.size());
     assert_eq!(said[0]["to"], serde_json::json!(["a@example.org"]));
     let headers = &said[0]["headers"];
     assert_eq!(headers["subject"], "Größe 検出 Bcc: evil@example.org");
@@ -142,11 +155,11 @@ async fn letter_arrives_whole_and_what_the_server_says_of_it_is_understood() {
         said[0]["files"],
         serde_json::json!([["größe.zip", 300_000]])
     );
-    let later = mailer.send(letter(&mailer, "temporary@example.org")).await;
+    let later = send(&mailer, letter(&mailer, "temporary@example.org")).await;
     assert!(matches!(later, Err(MailError::Temporary(_))), "{later:?}");
-    let never = mailer.send(letter(&mailer, "permanent@example.org")).await;
+    let never = send(&mailer, letter(&mailer, "permanent@example.org")).await;
     assert!(matches!(never, Err(MailError::Permanent(_))), "{never:?}");
-    let slow = mailer.send(letter(&mailer, "slow@example.org")).await;
+    let slow = send(&mailer, letter(&mailer, "slow@example.org")).await;
     assert!(matches!(slow, Err(MailError::Temporary(_))), "{slow:?}");
     let small = Mail {
         max_mb: 0,
@@ -154,7 +167,7 @@ async fn letter_arrives_whole_and_what_the_server_says_of_it_is_understood() {
     };
     let small = Mailer::open(&small).unwrap().unwrap();
     assert!(matches!(
-        small.send(whole).await,
+        send(&small, whole).await,
         Err(MailError::Permanent(_))
     ));
 }

@@ -10,8 +10,15 @@ use tokio::process::{Child, Command};
 
 use super::{Outcome, Parcel};
 
+/// Returns what a command reads.
+pub fn input(parcel: &Parcel) -> String {
+    let mut body = parcel.json();
+    body["id"] = parcel.id.clone().into();
+    body.to_string()
+}
+
 /// Runs a command without a shell; exit code 0 means that it took the event.
-pub async fn run(command: &[String], parcel: &Parcel, patience: Duration) -> Outcome {
+pub async fn run(command: &[String], (id, input): (&str, &str), patience: Duration) -> Outcome {
     let Some((program, arguments)) = command.split_first() else {
         return Outcome::Later("the command is empty".to_owned(), None);
     };
@@ -22,7 +29,7 @@ pub async fn run(command: &[String], parcel: &Parcel, patience: Duration) -> Out
             "PATH",
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         )
-        .env("ACQUIT_DELIVERY", &parcel.id)
+        .env("ACQUIT_DELIVERY", id)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -34,7 +41,7 @@ pub async fn run(command: &[String], parcel: &Parcel, patience: Duration) -> Out
         Err(error) => return Outcome::Later(format!("it cannot be started: {error}"), None),
     };
     let group = child.id().and_then(|id| i32::try_from(id).ok());
-    let ended = tokio::time::timeout(patience, finish(&mut child, parcel)).await;
+    let ended = tokio::time::timeout(patience, finish(&mut child, input)).await;
     match ended {
         Ok(outcome) => outcome,
         Err(_) => {
@@ -48,12 +55,10 @@ pub async fn run(command: &[String], parcel: &Parcel, patience: Duration) -> Out
     }
 }
 
-async fn finish(child: &mut Child, parcel: &Parcel) -> Outcome {
-    let mut body = parcel.json();
-    body["id"] = parcel.id.clone().into();
+async fn finish(child: &mut Child, input: &str) -> Outcome {
     if let Some(mut stdin) = child.stdin.take() {
         // A program that does not read it may have no need to.
-        let _ = stdin.write_all(body.to_string().as_bytes()).await;
+        let _ = stdin.write_all(input.as_bytes()).await;
     }
     match child.wait().await {
         Ok(status) if status.success() => Outcome::Accepted("exit code 0".to_owned()),
