@@ -1,5 +1,9 @@
 //! `acquit engines …`: what engines there are and how they fare.
 
+mod catalog;
+mod parse;
+mod skeleton;
+
 use anyhow::Context as _;
 use reqwest::Method;
 use serde::Deserialize;
@@ -36,6 +40,13 @@ pub enum EnginesCommand {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<std::path::PathBuf>,
     },
+    /// List every engine there is a manifest of, whether it takes part or not
+    Catalog,
+    /// Write the manifest and the build context of a new engine
+    New(skeleton::NewArguments),
+    /// Read recorded output as an engine's manifest says, and show by which rules
+    #[command(after_help = parse::HELP)]
+    Parse(parse::ParseArguments),
     /// Give an engine a new container
     Restart {
         /// The engine
@@ -120,6 +131,9 @@ pub fn run(context: &Context, command: EnginesCommand) -> anyhow::Result<Exit> {
         EnginesCommand::Build(arguments) => build::run(context, arguments),
         EnginesCommand::Test { ids } => block_on(proof::run(context, ids)),
         EnginesCommand::Check { files } => check::manifests(context, &files),
+        EnginesCommand::Catalog => catalog::run(context),
+        EnginesCommand::New(arguments) => skeleton::run(context, &arguments),
+        EnginesCommand::Parse(arguments) => parse::run(context, &arguments),
         EnginesCommand::Restart { id } => block_on(restart(context, &id)),
     }
 }

@@ -323,7 +323,7 @@ impl Fleet {
 }
 
 fn manifests(config: &Config) -> Vec<Manifest> {
-    let catalog = Catalog::load(&config.engines.manifests);
+    let catalog = Catalog::load(&config.engines.manifests).narrow(&config.engines);
     for broken in &catalog.broken {
         warn!("Left out {}: {}", broken.path.display(), broken.problems);
     }

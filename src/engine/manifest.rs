@@ -11,6 +11,7 @@ mod family;
 mod locate;
 mod placeholder;
 mod range;
+mod recipe;
 mod update;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use self::catalog::{Broken, Catalog};
 pub use self::check::{Problem, Problems, check};
 pub use self::locate::Place;
+pub use self::recipe::{Need, Plain, Recipe};
 use super::parser::ParserSpec;
 use crate::config::Source;
 use crate::model::{EngineId, Family};
@@ -46,6 +48,12 @@ pub struct Manifest {
     /// Under which license the engine itself is.
     #[serde(default)]
     pub license: Option<String>,
+    /// How far Acquit goes with it.
+    #[serde(default)]
+    pub standing: Standing,
+    /// What the operator must bring.
+    #[serde(default)]
+    pub recipe: Option<Recipe>,
     /// The container image.
     #[serde(default)]
     pub image: Image,
@@ -65,6 +73,24 @@ pub struct Manifest {
     pub version: Option<Version>,
     /// How its answer is read.
     pub parse: ParserSpec,
+    /// How the answer of its own command line is read, where Acquit runs it otherwise.
+    #[serde(default)]
+    pub plain: Option<Plain>,
+}
+
+/// How far Acquit goes with an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// Built and used unless the configuration says otherwise.
+    #[default]
+    Installed,
+    /// Free; used where the configuration names it.
+    Optional,
+    /// Needs the vendor's installer; used where the configuration names it.
+    Recipe,
+    /// As a recipe, but its vendor has given it up.
+    Discontinued,
 }
 
 /// Where the image comes from.

@@ -132,6 +132,7 @@ fn of_manifest(manifest: &Manifest, path: &Path) -> Vec<Problem> {
     );
     problems.extend(super::update::problems(manifest));
     problems.extend(super::family::problems(manifest));
+    problems.extend(super::recipe::problems(manifest));
     problems.extend(
         manifest
             .version

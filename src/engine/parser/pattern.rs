@@ -46,6 +46,7 @@ fn last_line(error: &regex::Error) -> String {
 /// One kind of line, ready to be matched.
 #[derive(Debug)]
 pub struct LineRule {
+    key: String,
     regex: Regex,
     means: Means,
     stream: Stream,
@@ -57,6 +58,7 @@ impl LineRule {
     pub fn new(key: &str, spec: &LineSpec) -> Result<Self, SpecError> {
         let regex = compile_line(&format!("{key}.pattern"), &spec.pattern)?;
         let rule = Self {
+            key: key.to_owned(),
             regex,
             means: spec.means,
             stream: spec.stream,
@@ -76,6 +78,10 @@ impl LineRule {
                 what,
                 "name its groups path, member, name or reason",
             ));
+        }
+        if self.means == Means::Subject && !self.has("path") {
+            let what = "the line names no path that others could be about".to_owned();
+            return Err(SpecError::new(key, what, "add the group (?<path>…)"));
         }
         let is_detection = matches!(self.means, Means::Malicious | Means::Suspicious);
         if is_detection && !self.has("name") && self.label.is_none() {
@@ -117,10 +123,11 @@ impl LineRule {
         Some(Finding {
             means: self.means,
             path: group("path"),
-            member: group("member").is_some_and(|member| !member.is_empty()),
+            member: group("member").filter(|member| !member.is_empty()),
             name: group("name").or_else(label),
             reason: group("reason").or_else(label),
             line: Cow::Borrowed(line),
+            rule: &self.key,
         })
     }
 }
@@ -151,6 +158,7 @@ impl Counter {
 #[derive(Debug)]
 pub struct Names {
     spec: NameSpec,
+    strip: Vec<Regex>,
     suspicious: Option<Regex>,
     unsupported: Option<Regex>,
 }
@@ -162,7 +170,9 @@ impl Names {
             let pattern = pattern.as_deref();
             pattern.map(|pattern| compile(key, pattern)).transpose()
         };
+        let strip = |pattern: &String| compile("parse.names.strip", pattern);
         Ok(Self {
+            strip: spec.strip.iter().map(strip).collect::<Result<_, _>>()?,
             suspicious: ready("parse.names.suspicious", &spec.suspicious)?,
             unsupported: ready("parse.names.unsupported", &spec.unsupported)?,
             spec: spec.clone(),
@@ -170,8 +180,20 @@ impl Names {
     }
 
     /// Takes off what is not part of a name.
-    pub fn clean<'a>(&self, raw: &'a str) -> &'a str {
-        let mut name = raw.trim();
+    pub fn clean<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+        let mut name = Cow::Borrowed(raw.trim());
+        for regex in &self.strip {
+            if regex.is_match(&name) {
+                name = Cow::Owned(regex.replace_all(&name, "").trim().to_owned());
+            }
+        }
+        match name {
+            Cow::Borrowed(name) => Cow::Borrowed(self.without_ends(name)),
+            Cow::Owned(name) => Cow::Owned(self.without_ends(&name).to_owned()),
+        }
+    }
+
+    fn without_ends<'a>(&self, mut name: &'a str) -> &'a str {
         for prefix in &self.spec.strip_prefixes {
             name = name.strip_prefix(prefix.as_str()).unwrap_or(name);
         }
@@ -179,6 +201,14 @@ impl Names {
             name = name.strip_suffix(suffix.as_str()).unwrap_or(name);
         }
         name.trim()
+    }
+
+    /// Weighs what may be a detection.
+    pub fn weigh_detection(&self, means: Means, name: &str) -> Means {
+        match means {
+            Means::Malicious | Means::Suspicious => self.weigh(means, name),
+            other => other,
+        }
     }
 
     /// Weighs a detection by its name.

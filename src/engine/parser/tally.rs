@@ -52,7 +52,7 @@ impl Tally {
 
     fn take_batch(&mut self, finding: &Finding<'_>) {
         match finding.means {
-            Means::Ignored => {}
+            Means::Ignored | Means::Subject => {}
             Means::Failure => {
                 let reason = finding.reason.as_deref().unwrap_or(&finding.line);
                 self.fail(
@@ -72,7 +72,8 @@ impl Tally {
 
     /// What is said of a path that is not staged may be about a file that is.
     fn take_stranger(&mut self, finding: &Finding<'_>) {
-        if !matches!(finding.means, Means::Undetected | Means::Ignored) {
+        let harmless = [Means::Undetected, Means::Ignored, Means::Subject];
+        if !harmless.contains(&finding.means) {
             let reason = "the engine names a path that is not in the batch";
             self.fail(
                 format!("{reason}: {:?}", quote(&finding.line)),
@@ -103,6 +104,13 @@ impl Tally {
         self.files[index].is_detected()
     }
 
+    /// Tells whether anything that decides was said of a file.
+    pub fn is_mentioned(&self, index: usize) -> bool {
+        let said = &self.files[index];
+        let more = said.failure.is_some() || said.unsupported.is_some();
+        said.is_detected() || more || said.clean_count > 0
+    }
+
     /// Returns how many files are detected.
     pub fn detected_count(&self) -> usize {
         self.files.iter().filter(|said| said.is_detected()).count()
@@ -123,7 +131,7 @@ impl Said {
         let reason = finding.reason.as_deref();
         match finding.means {
             Means::Malicious | Means::Suspicious => {
-                self.detect(names.weigh(finding.means, name), name);
+                self.detect(names.weigh(finding.means, &name), &name);
             }
             Means::Failure => {
                 let reason = quote(reason.unwrap_or(&finding.line));
@@ -135,7 +143,7 @@ impl Said {
             }
             // A clean member says nothing about its container.
             Means::Undetected => self.clean_count += usize::from(!is_member),
-            Means::Ignored => {}
+            Means::Ignored | Means::Subject => {}
         }
     }
 
@@ -143,9 +151,11 @@ impl Said {
         let slot = match means {
             Means::Suspicious => &mut self.suspicious,
             Means::TypeUnsupported => &mut self.unsupported,
-            Means::Malicious | Means::Undetected | Means::Failure | Means::Ignored => {
-                &mut self.malicious
-            }
+            Means::Malicious
+            | Means::Undetected
+            | Means::Failure
+            | Means::Subject
+            | Means::Ignored => &mut self.malicious,
         };
         slot.get_or_insert_with(|| name.to_owned());
     }
