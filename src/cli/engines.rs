@@ -1,5 +1,6 @@
 //! `acquit engines …`: what engines there are and how they fare.
 
+mod attempt;
 mod catalog;
 mod parse;
 mod skeleton;
@@ -44,6 +45,9 @@ pub enum EnginesCommand {
     Catalog,
     /// Write the manifest and the build context of a new engine
     New(skeleton::NewArguments),
+    /// Run an engine over files and show its output, the rules that read it and its verdicts;
+    /// needs root and Docker, not the daemon
+    Try(attempt::TryArguments),
     /// Read recorded output as an engine's manifest says, and show by which rules
     #[command(after_help = parse::HELP)]
     Parse(parse::ParseArguments),
@@ -133,6 +137,7 @@ pub fn run(context: &Context, command: EnginesCommand) -> anyhow::Result<Exit> {
         EnginesCommand::Check { files } => check::manifests(context, &files),
         EnginesCommand::Catalog => catalog::run(context),
         EnginesCommand::New(arguments) => skeleton::run(context, &arguments),
+        EnginesCommand::Try(arguments) => attempt::run(context, &arguments),
         EnginesCommand::Parse(arguments) => parse::run(context, &arguments),
         EnginesCommand::Restart { id } => block_on(restart(context, &id)),
     }

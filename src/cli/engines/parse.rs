@@ -129,7 +129,8 @@ fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn document(recorded: &Recorded) -> Value {
+/// Returns a result as a JSON object.
+pub fn document(recorded: &Recorded) -> Value {
     let verdict = &recorded.verdict;
     json!({
         "path": recorded.path,

@@ -185,7 +185,11 @@ pub fn find_document(text: &str) -> Option<(Value, Range<usize>)> {
                 Ok(value) => {
                     let end = start + values.byte_offset();
                     // A banner may begin like a document: `[1.0] Engine`.
-                    if text[end..].lines().next().is_none_or(|rest| rest.trim().is_empty()) {
+                    if text[end..]
+                        .lines()
+                        .next()
+                        .is_none_or(|rest| rest.trim().is_empty())
+                    {
                         return Some((value, start..end));
                     }
                 }
