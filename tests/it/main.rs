@@ -4,6 +4,7 @@
 
 mod broker;
 mod bundle;
+mod catalog;
 mod cli;
 mod collection;
 mod disputes;
