@@ -11,6 +11,7 @@ pub mod incident;
 pub mod ingest;
 pub mod keeper;
 pub mod known;
+pub mod label;
 pub mod leftovers;
 pub mod mail;
 pub mod notify;

@@ -12,6 +12,7 @@ mod hash;
 mod incident;
 mod item;
 mod key;
+mod label;
 mod ledger;
 mod notice;
 mod party;
@@ -35,6 +36,7 @@ pub use incident::{
 };
 pub use item::{InvalidItemId, InvalidPath, Item, ItemFile, ItemId, ItemPath, PastFile, Trashed};
 pub use key::{ApiKey, InvalidApiKey, KeyId, KeyRole};
+pub use label::Label;
 pub use ledger::{LEDGER_BEGIN, LedgerChain, LedgerEntry, LedgerFault, LedgerKind, LedgerLine};
 pub use notice::{
     Attempt, Audience, Channel, Delivery, DeliveryState, Pace, QuietHours, Subscription,

@@ -77,6 +77,11 @@ impl Engine {
         self.state != "disabled"
     }
 
+    /// Tells whether it names families and looks at no file.
+    pub fn is_labeler(&self) -> bool {
+        self.attributes["labeler"] == Value::Bool(true)
+    }
+
     /// Tells whether it would scan now.
     pub fn can_scan(&self) -> bool {
         matches!(self.state.as_str(), "ready" | "idle")
@@ -160,8 +165,9 @@ async fn print_list(context: &Context) -> anyhow::Result<Exit> {
         "QUEUED",
         "ERROR",
     ];
-    let ready = engines.iter().filter(|engine| engine.can_scan()).count();
-    let enabled = engines.iter().filter(|engine| engine.is_enabled()).count();
+    let scanners = || engines.iter().filter(|engine| !engine.is_labeler());
+    let ready = scanners().filter(|engine| engine.can_scan()).count();
+    let enabled = scanners().filter(|engine| engine.is_enabled()).count();
     let line = format!(
         "\n{ready} of {} can scan\n",
         count(enabled as u64, "enabled engine")

@@ -27,6 +27,7 @@ use crate::flow::analysis::Recorder;
 use crate::flow::board::Board;
 use crate::flow::gate::Gate;
 use crate::flow::keeper::Keeper;
+use crate::flow::label::Labeler;
 use crate::flow::leftovers::Leftovers;
 use crate::flow::queue::Lanes;
 use crate::flow::scan::Scanner;
@@ -274,6 +275,10 @@ impl Fleet {
                 keeper.run(found, &stop).await;
                 "keeper"
             });
+            if engine.manifest.labeler {
+                self.spawn_labeler(tasks, shutdown, (&engine, &gate));
+                continue;
+            }
             let scanner = Arc::new(self.scanner(&engine, &gate));
             for slot in 0..engine.manifest.run.slots {
                 let (scanner, stop) = (Arc::clone(&scanner), shutdown.clone());
@@ -290,6 +295,27 @@ impl Fleet {
             stop.run_until_cancelled(count(&board, &lanes, (&sandbox, &metrics)))
                 .await;
             "board"
+        });
+    }
+
+    /// A labeler has no lane: it is asked about names, not about files.
+    fn spawn_labeler(
+        &self,
+        tasks: &mut JoinSet<&'static str>,
+        shutdown: &CancellationToken,
+        (engine, gate): (&Arc<Engine>, &Gate),
+    ) {
+        let labeler = Labeler {
+            engine: Arc::clone(engine),
+            store: self.parts.store.clone(),
+            board: self.board.clone(),
+            gate: gate.clone(),
+            dir: self.parts.config.storage.data_dir.join("labels"),
+        };
+        let (completed, stop) = (self.parts.completed.subscribe(), shutdown.clone());
+        tasks.spawn(async move {
+            labeler.run(completed, &stop).await;
+            "labeler"
         });
     }
 

@@ -51,6 +51,9 @@ pub struct Manifest {
     /// How far Acquit goes with it.
     #[serde(default)]
     pub standing: Standing,
+    /// Whether it is shown what other engines call a file, and not the file.
+    #[serde(default)]
+    pub labeler: bool,
     /// What the operator must bring.
     #[serde(default)]
     pub recipe: Option<Recipe>,

@@ -33,6 +33,9 @@ use crate::model::Verdict;
 /// Most bytes kept of what an engine said about one file.
 pub const EVIDENCE_BYTES: usize = 4096;
 
+/// Name of a detection of which the engine says no name.
+const UNNAMED: &str = "unnamed detection";
+
 /// A `[parse]` that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {what}; {remedy}")]
@@ -127,7 +130,8 @@ impl Parser {
 
     /// Tells whether answers name no file, so that a batch must be a single one.
     pub fn needs_single_file(&self) -> bool {
-        self.lines.iter().any(LineRule::needs_single_file)
+        let has_subject = self.lines.iter().any(LineRule::is_subject);
+        !has_subject && self.lines.iter().any(LineRule::needs_single_file)
             || self.records.iter().any(RecordRule::needs_single_file)
     }
 

@@ -84,6 +84,7 @@ fn blank(manifest: &Manifest, state: EngineState) -> EngineStatus {
         vendor: manifest.vendor.clone(),
         description: manifest.description.clone(),
         family: manifest.family.clone(),
+        labeler: manifest.labeler,
         state,
         versions: None,
         last_error: None,

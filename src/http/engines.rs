@@ -32,6 +32,9 @@ pub struct EngineAttributes {
     state: &'static str,
     /// Whether a file given to it now would be scanned.
     can_scan: bool,
+    /// Set on what names families by what other engines say, and looks at no file.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    labeler: bool,
     /// What it scans with, read from its running container.
     versions: Option<Versions>,
     /// The last thing that went wrong.
@@ -268,7 +271,8 @@ fn object(status: &EngineStatus, base: &Base) -> Object<EngineAttributes> {
 fn attributes(status: EngineStatus) -> EngineAttributes {
     EngineAttributes {
         state: status.state.as_str(),
-        can_scan: status.state.can_scan(),
+        can_scan: status.can_scan(),
+        labeler: status.labeler,
         versions: status.versions.map(Versions::from),
         name: status.name,
         vendor: status.vendor,

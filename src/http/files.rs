@@ -17,7 +17,9 @@ use super::envelope::{
     Answer, Base, Collection, Descriptor, Links, Object, PageQuery, Paging, invalid_cursor,
 };
 use super::error::{ApiError, ErrorBody};
-use super::results::{Coverage, EngineAnswer, KnownDistributors, WireStats, answers, named};
+use super::results::{
+    Coverage, EngineAnswer, KnownDistributors, ThreatClassification, WireStats, answers, named,
+};
 use super::{App, download, now, upload};
 use crate::flow::ingest::Submission;
 use crate::model::{
@@ -68,6 +70,9 @@ pub struct FileAttributes {
     /// Whose software it is, if it is anybody's here.
     #[serde(skip_serializing_if = "Option::is_none")]
     known_distributors: Option<KnownDistributors>,
+    /// What family the detections are of, once that is found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    popular_threat_classification: Option<ThreatClassification>,
     #[serde(flatten)]
     last_analysis: Option<LastAnalysis>,
 }
@@ -332,6 +337,9 @@ pub fn file_object(
             &mut last.last_analysis_results,
         );
     }
+    let stats = last.as_ref().map(|last| &last.last_analysis_stats);
+    let label = |stats| ThreatClassification::find(&app.api.store, &blob.digests.sha256, stats);
+    let classification = stats.map(label).transpose()?.flatten();
     let id = blob.digests.sha256.to_string();
     let analyzed = last.as_ref().map_or(0, |last| last.last_analysis_date);
     let story = Story::of(&app.api.store, caller, blob)?;
@@ -356,6 +364,7 @@ pub fn file_object(
         total_votes: Votes::default(),
         downloadable: true,
         known_distributors: known,
+        popular_threat_classification: classification,
         last_analysis: last,
     };
     let links = Links::to(base.url(&format!("/files/{id}")));

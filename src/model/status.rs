@@ -84,6 +84,9 @@ pub struct EngineStatus {
     /// Whose signatures it carries, if they are also another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
+    /// Whether it names families by what other engines say, and looks at no file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub labeler: bool,
     /// Where it stands.
     pub state: EngineState,
     /// Versions read from the running container.
@@ -115,6 +118,13 @@ pub struct EngineStatus {
     /// What the probe saw, if it ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probe: Vec<ProbeCheck>,
+}
+
+impl EngineStatus {
+    /// Tells whether a file given to it now would be scanned.
+    pub const fn can_scan(&self) -> bool {
+        !self.labeler && self.state.can_scan()
+    }
 }
 
 /// Every engine's status, by id.

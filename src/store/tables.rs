@@ -22,9 +22,9 @@ use super::rows::{
 use super::{StoreError, failed, layout};
 use crate::model::{
     Analysis, AnalysisId, Comment, Delivery, Dispute, EngineId, EngineResult, Entry, Event,
-    FileFacts, FileRequest, Incident, Item, ItemPath, Job, KeyId, Md5, Publisher, PublisherId,
-    Rescan, Sha1, Sha256, SignatureSet, SignatureSetId, Standing, Subscription, Timestamp, Trashed,
-    Update, Usage, User, UserId, Vendor, VendorId,
+    FileFacts, FileRequest, Incident, Item, ItemPath, Job, KeyId, Label, Md5, Publisher,
+    PublisherId, Rescan, Sha1, Sha256, SignatureSet, SignatureSetId, Standing, Subscription,
+    Timestamp, Trashed, Update, Usage, User, UserId, Vendor, VendorId,
 };
 
 /// One table: its name, the type of its keys and of its rows.
@@ -50,7 +50,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 51;
+pub(super) const TABLES: usize = 53;
 
 /// A table's place here is part of its rows' keys: new tables come last, none ever moves.
 pub(super) const NAMES: [&str; TABLES] = [
@@ -105,6 +105,8 @@ pub(super) const NAMES: [&str; TABLES] = [
     "kept",
     "deadlines",
     "unread",
+    "labels",
+    "unlabeled",
 ];
 
 /// Blobs by SHA-256.
@@ -215,6 +217,10 @@ pub const KEPT: Table<(Sha256, PublisherId), u64> = Table::new(48);
 pub const DEADLINES: Table<(u64, u64), ()> = Table::new(49);
 /// Blobs of which it is still to be read what they say of themselves.
 pub const UNREAD: Table<Sha256, ()> = Table::new(50);
+/// What family the engines' names for a blob are of.
+pub const LABELS: Table<Sha256, Label> = Table::new(51);
+/// Blobs of which that is still to be found out.
+pub const UNLABELED: Table<Sha256, ()> = Table::new(52);
 
 /// How often opening the files is tried again.
 const REOPENINGS: usize = 100;

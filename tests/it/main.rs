@@ -15,6 +15,7 @@ mod feeds;
 mod flow;
 mod http;
 mod incident;
+mod labels;
 mod ledger;
 mod machine;
 mod monitor;

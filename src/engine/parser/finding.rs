@@ -23,6 +23,8 @@ pub struct Finding<'a> {
     pub reason: Option<Cow<'a, str>>,
     /// The line it was read from.
     pub line: Cow<'a, str>,
+    /// Whether any other detection says more.
+    pub weak: bool,
     /// Where the rule that read it stands in the manifest, e.g. `parse.lines.0`.
     pub rule: &'a str,
 }

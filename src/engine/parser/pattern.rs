@@ -51,6 +51,7 @@ pub struct LineRule {
     means: Means,
     stream: Stream,
     label: Option<String>,
+    weak: bool,
 }
 
 impl LineRule {
@@ -63,6 +64,7 @@ impl LineRule {
             means: spec.means,
             stream: spec.stream,
             label: spec.label.clone(),
+            weak: spec.weak,
         };
         rule.check_groups(key)?;
         Ok(rule)
@@ -108,6 +110,11 @@ impl LineRule {
         !self.has("path") && !matches!(self.means, Means::Failure | Means::Ignored)
     }
 
+    /// Tells whether other lines may be about the path of such a line.
+    pub fn is_subject(&self) -> bool {
+        self.means == Means::Subject
+    }
+
     /// Reads a line, if it is of this kind.
     pub fn read<'a>(&'a self, stream: Stream, line: &'a str) -> Option<Finding<'a>> {
         if self.stream != Stream::Any && self.stream != stream {
@@ -127,6 +134,7 @@ impl LineRule {
             name: group("name").or_else(label),
             reason: group("reason").or_else(label),
             line: Cow::Borrowed(line),
+            weak: self.weak,
             rule: &self.key,
         })
     }

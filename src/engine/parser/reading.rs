@@ -5,7 +5,7 @@ use super::heard::{Event, Heard, listen};
 use super::spec::{ExitVerdict, Means, Rule, Unknown};
 use super::tally::Tally;
 use super::text::{MAX_LINE, decode, lines, quote};
-use super::{Output, Parsed, Parser};
+use super::{Output, Parsed, Parser, UNNAMED};
 
 /// Reads a batch's output.
 pub fn read(
@@ -94,7 +94,8 @@ impl<'a> Reading<'a> {
     fn take(&mut self, finding: &Finding<'_>) {
         let target = self.staged.target(finding);
         let is_sentinel = self.sentinel.is_some_and(|index| target.is_of(index));
-        self.after_sentinel |= self.sentinel_detected() && !is_sentinel;
+        let is_noise = matches!(finding.means, Means::Ignored | Means::Subject);
+        self.after_sentinel |= self.sentinel_detected() && !is_sentinel && !is_noise;
         self.tally.take(finding, target, &self.parser.names);
     }
 
@@ -199,9 +200,7 @@ pub(super) fn end_doubts(parser: &Parser, heard: &Heard<'_>) -> Vec<String> {
 /// What an exit code says, as if a line had said it.
 fn exit_finding(verdict: &ExitVerdict) -> Finding<'static> {
     let label = verdict.label.clone();
-    let name = label
-        .clone()
-        .unwrap_or_else(|| "unnamed detection".to_owned());
+    let name = label.clone().unwrap_or_else(|| UNNAMED.to_owned());
     Finding {
         means: verdict.means,
         path: None,
@@ -209,6 +208,7 @@ fn exit_finding(verdict: &ExitVerdict) -> Finding<'static> {
         name: Some(name.into()),
         reason: label.map(Into::into),
         line: format!("exit code {}", verdict.code).into(),
+        weak: true,
         rule: "parse.exit.verdicts",
     }
 }

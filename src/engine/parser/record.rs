@@ -6,15 +6,12 @@ use std::ops::Range;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::SpecError;
 use super::finding::Finding;
 use super::pattern::compile;
 use super::select::{Found, select};
 use super::spec::{Format, Means, RecordSpec};
 use super::text::quote;
-
-/// Name of a detection whose record has none.
-const UNNAMED: &str = "unnamed detection";
+use super::{SpecError, UNNAMED};
 
 /// One kind of record, ready to be read.
 #[derive(Debug)]
@@ -109,6 +106,7 @@ impl RecordRule {
             name: None,
             reason: self.spec.label.as_deref().map(Cow::Borrowed),
             line: Cow::Borrowed("[]"),
+            weak: false,
             rule: &self.key,
         }
     }
@@ -149,6 +147,7 @@ impl RecordRule {
             name: name.or_else(|| Some(UNNAMED.to_owned())).map(Cow::Owned),
             reason: reason.map(Cow::Owned),
             line,
+            weak: false,
             rule: &self.key,
         })
     }

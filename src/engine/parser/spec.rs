@@ -134,6 +134,9 @@ pub struct LineSpec {
     /// Name or reason where the pattern has no such group.
     #[serde(default)]
     pub label: Option<String>,
+    /// Whether any other detection, and that the engine could not look into the file, says more.
+    #[serde(default)]
+    pub weak: bool,
 }
 
 /// What a line or a record means.

@@ -8,7 +8,7 @@ use super::finding::{Finding, Target};
 use super::pattern::Names;
 use super::spec::{Means, Rule};
 use super::text::{quote, visible};
-use super::{EVIDENCE_BYTES, Parsed};
+use super::{EVIDENCE_BYTES, Parsed, UNNAMED};
 use crate::model::{DetectionName, Verdict};
 
 /// What was said of one file.
@@ -16,6 +16,8 @@ use crate::model::{DetectionName, Verdict};
 struct Said {
     malicious: Option<String>,
     suspicious: Option<String>,
+    /// What a counter or an exit code says: anything else that is said is better.
+    weak: Option<(Means, String)>,
     failure: Option<String>,
     unsupported: Option<String>,
     clean_count: usize,
@@ -131,7 +133,12 @@ impl Said {
         let reason = finding.reason.as_deref();
         match finding.means {
             Means::Malicious | Means::Suspicious => {
-                self.detect(names.weigh(finding.means, &name), &name);
+                let means = names.weigh(finding.means, &name);
+                let weak = finding.weak || name == UNNAMED;
+                match weak && means != Means::TypeUnsupported {
+                    true => drop(self.weak.get_or_insert_with(|| (means, name.into_owned()))),
+                    false => self.detect(means, &name),
+                }
             }
             Means::Failure => {
                 let reason = quote(reason.unwrap_or(&finding.line));
@@ -161,7 +168,8 @@ impl Said {
     }
 
     fn is_detected(&self) -> bool {
-        self.malicious.is_some() || self.suspicious.is_some()
+        let weak = self.weak.is_some() && self.unsupported.is_none();
+        self.malicious.is_some() || self.suspicious.is_some() || weak
     }
 
     fn note(&mut self, line: &str) {
@@ -189,13 +197,8 @@ impl Said {
     }
 
     fn verdict(&self, batch: &Self, rule: Rule) -> Verdict {
-        if let Some(name) = &self.malicious {
-            let name = DetectionName::new(name);
-            return Verdict::Malicious { name };
-        }
-        if let Some(name) = &self.suspicious {
-            let name = DetectionName::new(name);
-            return Verdict::Suspicious { name };
+        if let Some(detection) = self.detection() {
+            return detection;
         }
         if let Some(reason) = self.failure.as_ref().or(batch.failure.as_ref()) {
             return Verdict::failure(reason.clone());
@@ -205,6 +208,28 @@ impl Said {
             return Verdict::TypeUnsupported { reason };
         }
         self.prove(rule)
+    }
+
+    fn detection(&self) -> Option<Verdict> {
+        let malicious = |name: &str| Verdict::Malicious {
+            name: DetectionName::new(name),
+        };
+        let suspicious = |name: &str| Verdict::Suspicious {
+            name: DetectionName::new(name),
+        };
+        let named = self.malicious.as_deref().map(malicious);
+        let named = named.or_else(|| self.suspicious.as_deref().map(suspicious));
+        named.or_else(|| {
+            let (means, name) = self.weak.as_ref()?;
+            Some(match (&self.unsupported, means) {
+                (Some(reason), _) => Verdict::TypeUnsupported {
+                    reason: reason.clone(),
+                },
+                (None, Means::Suspicious) => suspicious(name),
+                (None, Means::Malicious) => malicious(name),
+                (None, _) => return None,
+            })
+        })
     }
 
     /// Gives `undetected` on the manifest's proof, and only here.

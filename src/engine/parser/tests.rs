@@ -356,6 +356,35 @@ fn exit_code_that_speaks_of_a_file_in_a_batch_needs_a_line() {
 }
 
 #[test]
+fn counter_of_detections_gives_way_to_any_name() {
+    let spec = format!(
+        "{LINES}\n[[lines]]\npattern = '^(?<path>.+): threats 1$'\nmeans = 'malicious'\n\
+         label = 'unnamed detection'\n"
+    );
+    let output = "/s/a: threats 1\n/s/a: PUA.Tool FOUND\n/s/b: threats 1\n";
+    let seen = ["suspicious PUA.Tool", "malicious unnamed detection"];
+    check_with(&spec, 1, (output, ""), seen);
+}
+
+#[test]
+fn weak_detection_gives_way_to_what_says_more() {
+    let spec = format!(
+        "{LINES}\n[[lines]]\npattern = '^(?<path>.+): blocked$'\nmeans = 'suspicious'\n\
+         label = 'blocked'\nweak = true\n"
+    );
+    let output = "/s/a: blocked\n/s/a: Evil FOUND\n/s/b: blocked\n/s/b: encrypted\n";
+    let seen = ["malicious Evil", "type-unsupported encrypted"];
+    check_with(&spec, 1, (output, ""), seen);
+    let alone = ["suspicious blocked", "suspicious blocked"];
+    check_with(
+        &spec,
+        1,
+        ("/s/a: blocked\n/s/b: blocked\n/s/b: ERR bad\n", ""),
+        alone,
+    );
+}
+
+#[test]
 fn exit_code_alone_makes_no_manifest() {
     let spec = EXITS.replace(", sentinel = true", "");
     let spec: ParserSpec = toml::from_str(&spec).unwrap();

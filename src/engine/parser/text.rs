@@ -21,7 +21,10 @@ pub struct Line<'a> {
 /// returns go. A byte order mark says more than the encoding given.
 pub fn decode(bytes: &[u8], encoding: &'static Encoding) -> String {
     let (text, ..) = encoding.decode(bytes);
-    if !text.bytes().any(|byte| matches!(byte, 0x1b | b'\r' | 0)) {
+    if !text
+        .bytes()
+        .any(|byte| matches!(byte, 0x1b | 0x08 | b'\r' | 0))
+    {
         return text.into_owned();
     }
     let mut clean = String::with_capacity(text.len());
@@ -31,7 +34,8 @@ pub fn decode(bytes: &[u8], encoding: &'static Encoding) -> String {
             '\u{1b}' => skip_sequence(&mut chars),
             // clamd ends a reply to a `z` command with NUL.
             '\0' => clean.push('\n'),
-            '\r' => {}
+            // A spinner turns in place.
+            '\r' | '\u{8}' => {}
             c => clean.push(c),
         }
     }
