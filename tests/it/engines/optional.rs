@@ -83,6 +83,13 @@ fn oleid_detects() {
         "oleid does not know this kind of document",
     );
     check_all("oletools-oleid", bad, ("docx", documents::word()), blind);
+    let others = [
+        ("docx", documents::linked()),
+        ("bas", samples::macro_text()),
+        ("bas", documents::harmless_macro()),
+    ];
+    let expected = ["undetected", "suspicious oleid.VBA-Macros", "undetected"];
+    check_scan("oletools-oleid", "links", &others, &expected);
 }
 
 #[test]
@@ -103,6 +110,8 @@ fn oleobj_detects() {
     );
     let blind = not_for_oletools(("rtf", documents::rtf()), "a document of the kind rtf");
     check_all("oletools-oleobj", bad, ("docx", documents::word()), blind);
+    let linked = [("docx", documents::linked())];
+    check_scan("oletools-oleobj", "links", &linked, &["undetected"]);
 }
 
 /// Whole pickles, half ones, and models with both kinds.

@@ -26,6 +26,15 @@ pub fn template() -> Vec<u8> {
     )
 }
 
+/// The same with a link that a reader may click.
+pub fn linked() -> Vec<u8> {
+    let relation = relation("hyperlink", "http://good.example/", true);
+    package(
+        &format!("<w:document xmlns:w=\"{WORD}\"/>"),
+        Some(&relation),
+    )
+}
+
 /// A document of Word with a field that starts a program.
 pub fn exchange() -> Vec<u8> {
     let start = ["DDE", "AUTO"].concat();
