@@ -1,10 +1,11 @@
-//! The eight engines for real: each image, each manifest's command, in the
+//! The free engines for real: each image, each manifest's command, in the
 //! sandbox's own restrictions.
 //!
 //! `UPDATE_GOLDEN=1` records what they print as the fixtures of the parsers.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod optional;
 mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
