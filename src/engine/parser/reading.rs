@@ -55,18 +55,9 @@ impl<'a> Reading<'a> {
 
     /// Fails the batch unless the exit code says that the engine came to its end.
     pub fn exit_code(&mut self, output: Output<'_>) {
-        let exit = &self.parser.spec.exit;
-        let reason = match output.exit_code {
-            Some(code) if exit.is_complete(code) => return,
-            Some(code) => {
-                let known = exit.failures.iter().find(|failure| failure.code == code);
-                let known = known.map(|failure| format!(": {}", failure.reason));
-                format!("exit code {code}{}", known.unwrap_or_default())
-            }
-            None => "the engine was ended by a signal".to_owned(),
-        };
-        let said = last_words(self.parser, output);
-        self.tally.fail(format!("{reason}{said}"), "");
+        if let Some(reason) = exit_failure(self.parser, output) {
+            self.tally.fail(reason, "");
+        }
     }
 
     /// Takes in all that was heard.
@@ -183,6 +174,21 @@ impl<'a> Reading<'a> {
         };
         wrong.map(doubt).collect()
     }
+}
+
+/// Says why the exit code lets nothing be believed, if it does.
+pub(super) fn exit_failure(parser: &Parser, output: Output<'_>) -> Option<String> {
+    let exit = &parser.spec.exit;
+    let reason = match output.exit_code {
+        Some(code) if exit.is_complete(code) => return None,
+        Some(code) => {
+            let known = exit.failures.iter().find(|failure| failure.code == code);
+            let known = known.map(|failure| format!(": {}", failure.reason));
+            format!("exit code {code}{}", known.unwrap_or_default())
+        }
+        None => "the engine was ended by a signal".to_owned(),
+    };
+    Some(format!("{reason}{}", last_words(parser, output)))
 }
 
 /// Says whether complete output ended as it must.

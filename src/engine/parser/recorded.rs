@@ -5,7 +5,7 @@
 
 use super::finding::{Finding, Target};
 use super::heard::{Event, Heard, listen};
-use super::reading::{Reading, end_doubts};
+use super::reading::{Reading, end_doubts, exit_failure};
 use super::spec::{Means, Rule};
 use super::text::decode;
 use super::{Output, Parser};
@@ -83,11 +83,25 @@ pub fn read(parser: &Parser, exit_code: Option<i32>, (stdout, stderr): (&[u8], &
         member: None,
         verdict: parsed.verdict,
     });
+    let run = exit_code.and_then(|_| exit_failure(parser, output));
     Trace {
         lines: heard.events.iter().map(trace).collect(),
-        results: whole.chain(members).collect(),
+        results: with_run(whole.chain(members).collect(), run),
         doubts,
     }
+}
+
+/// Adds that the run as a whole failed, where what was detected before would hide it.
+fn with_run(mut results: Vec<Recorded>, failure: Option<String>) -> Vec<Recorded> {
+    let hidden = results
+        .iter()
+        .all(|recorded| recorded.verdict.is_detection());
+    results.extend(failure.filter(|_| hidden).map(|reason| Recorded {
+        path: None,
+        member: None,
+        verdict: Verdict::failure(reason),
+    }));
+    results
 }
 
 fn findings<'h>(heard: &'h Heard<'_>) -> impl Iterator<Item = &'h Finding<'h>> {
