@@ -15,7 +15,7 @@ use super::progress::Building;
 use super::text::{Color, count, emit, emit_json, size, visible, visible_lines};
 use super::{Context, block_on};
 use crate::config::Config;
-use crate::engine::manifest::{Broken, Catalog, Manifest};
+use crate::engine::manifest::{Broken, Catalog, Manifest, Standing};
 use crate::engine::sandbox::broker::{self, Door};
 use crate::engine::sandbox::{ImageState, Sandbox, SandboxError};
 use crate::model::EngineId;
@@ -37,6 +37,9 @@ pub struct BuildArguments {
     /// Build those that have no image yet
     #[arg(long, conflicts_with = "ids")]
     missing: bool,
+    /// With --all or --missing: optional engines, too, whether they are enabled or not
+    #[arg(long, conflicts_with = "ids")]
+    optional: bool,
 }
 
 /// How the broker is reached.
@@ -99,8 +102,13 @@ async fn chosen(
     arguments: &BuildArguments,
     catalog: &Catalog,
 ) -> anyhow::Result<Vec<EngineId>> {
-    let chosen = catalog.chosen(&config.engines);
-    let ids: Vec<EngineId> = chosen.map(|manifest| manifest.id.clone()).collect();
+    let chosen: Vec<_> = catalog.chosen(&config.engines).map(|it| &it.id).collect();
+    let wanted = |manifest: &&Manifest| {
+        let optional = arguments.optional && manifest.standing == Standing::Optional;
+        optional || chosen.contains(&&manifest.id)
+    };
+    let wanted = catalog.engines.values().filter(wanted);
+    let ids: Vec<EngineId> = wanted.map(|manifest| manifest.id.clone()).collect();
     if arguments.all {
         return Ok(ids);
     }

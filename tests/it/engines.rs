@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod optional;
-mod samples;
+pub mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -19,6 +19,7 @@ mod labels;
 mod ledger;
 mod machine;
 mod monitor;
+mod names;
 mod night;
 mod notify;
 mod oidc;
