@@ -12,5 +12,6 @@ pub mod runner;
 pub mod sandbox;
 pub mod signatures;
 pub mod staging;
+pub mod talk;
 pub mod updater;
 mod versions;
