@@ -4,6 +4,7 @@
 pub mod ask;
 pub mod budget;
 pub mod clamd;
+pub mod icap;
 pub mod led;
 pub mod manifest;
 pub mod parser;
