@@ -5,6 +5,7 @@
 
 mod clamd;
 mod driver;
+mod poll;
 mod speech;
 
 use std::path::PathBuf;
@@ -97,7 +98,10 @@ impl Engine {
             }
         };
         match self.manifest.run.transport {
-            Transport::Command => self.ask_command(lease, &batch).await,
+            Transport::Command => match &self.manifest.run.poll {
+                Some(poll) => self.ask_poll(lease, &batch, poll).await,
+                None => self.ask_command(lease, &batch).await,
+            },
             Transport::Clamd => self.ask_clamd(lease, &batch).await,
             Transport::Driver => self.ask_driver(lease, &batch).await,
             Transport::Dialog | Transport::Icap | Transport::Http | Transport::Drwebd => {

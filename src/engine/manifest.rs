@@ -12,6 +12,7 @@ mod family;
 mod locate;
 mod outside;
 mod placeholder;
+mod poll;
 mod range;
 mod run;
 mod update;
@@ -28,6 +29,7 @@ pub use self::check::{Problem, Problems, check};
 pub use self::dialog::{DialogSpec, Hello, IcapSpec};
 pub use self::locate::Place;
 pub use self::outside::{OutsideSpec, Sends};
+pub use self::poll::PollSpec;
 pub use self::web::{Body, HttpDone, HttpPoll, HttpSpec, Method};
 use super::parser::ParserSpec;
 use crate::config::Source;
@@ -114,6 +116,9 @@ pub struct Run {
     /// `http`: how it is asked.
     #[serde(default)]
     pub http: Option<HttpSpec>,
+    /// `command`: how the end of work that it only starts is waited for.
+    #[serde(default)]
+    pub poll: Option<PollSpec>,
     /// Environment of the command or the daemon.
     #[serde(default)]
     pub env: BTreeMap<String, String>,

@@ -9,4 +9,5 @@ mod icap;
 mod inside;
 mod lab;
 mod manifests;
+mod poll;
 mod real;

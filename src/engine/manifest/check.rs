@@ -122,6 +122,7 @@ fn of_manifest(manifest: &Manifest, path: &Path) -> Vec<Problem> {
     problems.extend(of_texts(manifest));
     problems.extend(of_image(manifest));
     problems.extend(super::run::problems(manifest));
+    problems.extend(super::poll::problems(&manifest.run));
     problems.extend(super::outside::problems(manifest));
     problems.extend(super::range::problems(manifest));
     problems.extend(

@@ -46,7 +46,8 @@ fn of_command(run: &Run) -> Vec<Problem> {
         let remedy = "give the program and its arguments as a list";
         problems.push(Problem::new("run.command", "there is no command", remedy));
     }
-    if !run.daemon.is_empty() || run.socket.is_some() {
+    let strange = !run.daemon.is_empty() && run.poll.is_none();
+    if strange || run.socket.is_some() {
         let what = "`daemon` and `socket` belong to transports that ask a daemon";
         problems.push(Problem::new(
             "run",

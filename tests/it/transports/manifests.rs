@@ -51,6 +51,8 @@ fn good_ones_pass() {
     assert_eq!(said(&inside(daemon)), "");
     let drwebd = "[run]\ntransport = \"drwebd\"\ndaemon = [\"d\"]\nsocket = \"/tmp/s\"";
     assert_eq!(said(&inside(drwebd)), "");
+    let poll = "[run]\ntransport = \"command\"\ncommand = [\"a\", \"{dir}\"]\nbatch_files = 1\ndaemon = [\"d\"]\npoll = { id = '(?<id>.)', command = [\"b\", \"{id}\"], done = 'x', fetch = [\"c\", \"{id}\"] }";
+    assert_eq!(said(&inside(poll)), "");
 }
 
 #[test]
@@ -217,4 +219,50 @@ fn requests_are_checked() {
         "id = \"a\", path = \"/{id}\", interval_seconds = 0.0, done = { path = \"p\", value = \"1\" }",
     );
     check("body = \"file\"", &slow, "0.05 to 600");
+}
+
+#[test]
+fn work_that_is_waited_for_is_checked() {
+    let poll = |more: &str| {
+        let run = format!(
+            "[run]\ntransport = \"command\"\ncommand = [\"a\", \"{{dir}}\"]\nbatch_files = 1\ndaemon = [\"d\"]\npoll = {{ {more} }}"
+        );
+        said(&inside(&run))
+    };
+    let check = |more: &str, expected: &str| {
+        let said = poll(more);
+        assert!(said.contains(expected), "{said:?} for {expected:?}");
+    };
+    check(
+        "command = [\"b\", \"{id}\"], done = 'x', fetch = [\"c\"]",
+        "nothing says what {id} is",
+    );
+    check(
+        "id = 'x', command = [\"b\"], done = 'x', fetch = [\"c\"]",
+        "no group `id`",
+    );
+    check(
+        "command = [], done = 'x', fetch = [\"c\"]",
+        "run.poll.command: there is no program",
+    );
+    check(
+        "command = [\"b\"], done = '(', fetch = [\"c\"]",
+        "run.poll.done",
+    );
+    check(
+        "command = [\"b\"], done = 'x', failed = '(', fetch = [\"c\"]",
+        "run.poll.failed",
+    );
+    check(
+        "command = [\"b\", \"{x}\"], done = 'x', fetch = [\"c\"]",
+        "`{x}` is no placeholder",
+    );
+    check(
+        "command = [\"b\"], done = 'x', fetch = [\"c\"], interval_seconds = 1000.0",
+        "0.05 to 600",
+    );
+    let alone = "[run]\ntransport = \"command\"\ncommand = [\"a\", \"{dir}\"]\nbatch_files = 1\npoll = { command = [\"b\"], done = 'x', fetch = [\"c\"] }";
+    assert!(said(&inside(alone)).contains("nothing would do the work"));
+    let other = "[run]\ntransport = \"clamd\"\ndaemon = [\"d\"]\nsocket = \"/tmp/s\"\npoll = { command = [\"b\"], done = 'x', fetch = [\"c\"] }";
+    assert!(said(&inside(other)).contains("it belongs to the transport command"));
 }
