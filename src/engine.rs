@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod outside;
 pub mod parser;
 pub mod resident;
+pub mod respondent;
 pub mod runner;
 pub mod sandbox;
 pub mod signatures;

@@ -12,6 +12,7 @@ pub mod ingest;
 pub mod keeper;
 pub mod known;
 pub mod leftovers;
+pub mod lookout;
 pub mod mail;
 pub mod notify;
 pub mod policy;

@@ -98,7 +98,10 @@ async fn chosen(
     arguments: &BuildArguments,
     catalog: &Catalog,
 ) -> anyhow::Result<Vec<EngineId>> {
-    let ids: Vec<EngineId> = catalog.engines.keys().cloned().collect();
+    // A server outside has no image.
+    let engines = catalog.engines.values();
+    let contained = engines.filter(|manifest| manifest.outside.is_none());
+    let ids: Vec<EngineId> = contained.map(|manifest| manifest.id.clone()).collect();
     if arguments.all {
         return Ok(ids);
     }

@@ -52,9 +52,7 @@ pub struct Order {
 
 /// Returns the engines that take part in analyses, with what they scan with now.
 pub fn enabled(table: &EngineTable) -> BTreeMap<EngineId, Option<EngineVersions>> {
-    let enabled = table
-        .iter()
-        .filter(|(_, s)| s.state != crate::model::EngineState::Disabled);
+    let enabled = table.iter().filter(|(_, status)| status.state.takes_part());
     enabled
         .map(|(id, status)| (id.clone(), status.versions.clone()))
         .collect()
