@@ -134,6 +134,8 @@ pub struct Engines {
     pub idle_seconds: u64,
     /// Runs of a job that may fail before the failure is its verdict.
     pub attempts: u32,
+    /// Files with the keys of servers outside, by engine.
+    pub keys: BTreeMap<String, PathBuf>,
 }
 
 impl Default for Engines {
@@ -150,6 +152,7 @@ impl Default for Engines {
             memory_mb: 0,
             idle_seconds: 300,
             attempts: 2,
+            keys: BTreeMap::new(),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod keeper;
 pub mod known;
 pub mod label;
 pub mod leftovers;
+pub mod lookout;
 pub mod mail;
 pub mod notify;
 pub mod policy;

@@ -105,7 +105,8 @@ async fn chosen(
     let chosen: Vec<_> = catalog.chosen(&config.engines).map(|it| &it.id).collect();
     let wanted = |manifest: &&Manifest| {
         let optional = arguments.optional && manifest.standing == Standing::Optional;
-        optional || chosen.contains(&&manifest.id)
+        // A server outside has no image.
+        manifest.outside.is_none() && (optional || chosen.contains(&&manifest.id))
     };
     let wanted = catalog.engines.values().filter(wanted);
     let ids: Vec<EngineId> = wanted.map(|manifest| manifest.id.clone()).collect();

@@ -7,12 +7,18 @@
 mod catalog;
 mod check;
 mod context;
+mod dialog;
 mod family;
 mod locate;
+mod outside;
 mod placeholder;
+mod poll;
 mod range;
 mod recipe;
+mod run;
 mod update;
+mod version;
+mod web;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,8 +27,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::catalog::{Broken, Catalog};
 pub use self::check::{Problem, Problems, check};
+pub use self::dialog::{DialogSpec, Hello, IcapSpec};
 pub use self::locate::Place;
+pub use self::outside::{OutsideSpec, Sends};
+pub use self::poll::PollSpec;
 pub use self::recipe::{Need, Plain, Recipe};
+pub use self::web::{Body, HttpDone, HttpPoll, HttpSpec, Method};
 use super::parser::ParserSpec;
 use crate::config::Source;
 use crate::model::{EngineId, Family};
@@ -62,6 +72,9 @@ pub struct Manifest {
     pub image: Image,
     /// How it is run.
     pub run: Run,
+    /// Where it is, if it is a server that is not in a container of ours.
+    #[serde(default)]
+    pub outside: Option<OutsideSpec>,
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
@@ -117,12 +130,24 @@ pub struct Run {
     /// with one path a line, `{dir}` by the directory that holds the batch.
     #[serde(default)]
     pub command: Vec<String>,
-    /// `clamd`: the daemon `acquit-runner` starts and watches.
+    /// The daemon `acquit-runner` starts and watches, of a transport that asks one.
     #[serde(default)]
     pub daemon: Vec<String>,
-    /// `clamd`: the socket that daemon listens on, inside the container.
+    /// The socket that daemon listens on, inside the container.
     #[serde(default)]
     pub socket: Option<PathBuf>,
+    /// `dialog`: what is said.
+    #[serde(default)]
+    pub dialog: Option<DialogSpec>,
+    /// `icap`: which service is asked.
+    #[serde(default)]
+    pub icap: Option<IcapSpec>,
+    /// `http`: how it is asked.
+    #[serde(default)]
+    pub http: Option<HttpSpec>,
+    /// `command`: how the end of work that it only starts is waited for.
+    #[serde(default)]
+    pub poll: Option<PollSpec>,
     /// Environment of the command or the daemon.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -163,6 +188,24 @@ pub enum Transport {
     /// A resident driver: it is told the path of a list of files, answers as a command would
     /// print, and ends with a line `exit 0`.
     Driver,
+    /// A server that is asked in lines.
+    Dialog,
+    /// A server that speaks ICAP.
+    Icap,
+    /// A server that speaks HTTP.
+    Http,
+    /// A daemon that speaks Dr.Web's old protocol.
+    Drwebd,
+}
+
+impl Transport {
+    /// Tells whether a server is asked about one file at a time, each on a connection of its own.
+    pub const fn is_speech(self) -> bool {
+        match self {
+            Self::Command | Self::Clamd | Self::Driver => false,
+            Self::Dialog | Self::Icap | Self::Http | Self::Drwebd => true,
+        }
+    }
 }
 
 /// Whether state may survive from one batch to the next.
@@ -260,12 +303,19 @@ pub struct Update {
     pub disk_mb: u64,
 }
 
-/// How versions are read: a command and a pattern over its output.
+/// How versions are read: a command or a question, and a pattern over what comes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Version {
     /// Run once in each new container.
+    #[serde(default)]
     pub command: Vec<String>,
+    /// `dialog`: what is sent to a server to learn it; `http`: the path that is asked.
+    #[serde(default)]
+    pub ask: Option<String>,
+    /// `dialog`: pattern of the line that ends the answer; without it that is one line.
+    #[serde(default)]
+    pub until: Option<String>,
     /// Regular expression with the groups `engine`, `signatures`, `date` and `license` (the day
     /// on which it ends), each optional.
     pub pattern: String,

@@ -54,7 +54,7 @@ pub struct Order {
 pub fn enabled(table: &EngineTable) -> BTreeMap<EngineId, Option<EngineVersions>> {
     let enabled = table
         .iter()
-        .filter(|(_, s)| s.state != crate::model::EngineState::Disabled && !s.labeler);
+        .filter(|(_, status)| status.state.takes_part() && !status.labeler);
     enabled
         .map(|(id, status)| (id.clone(), status.versions.clone()))
         .collect()

@@ -22,9 +22,7 @@ use super::results::{
 };
 use super::{App, download, now, upload};
 use crate::flow::ingest::Submission;
-use crate::model::{
-    Analysis, EngineId, EngineResult, EngineState, FileHash, Priority, Reuse, Stats,
-};
+use crate::model::{Analysis, EngineId, EngineResult, FileHash, Priority, Reuse, Stats};
 use crate::store::{BlobRow, Page};
 
 /// The form an upload comes as.
@@ -412,7 +410,7 @@ fn last_words(
     let others = app.api.engines.borrow();
     let others = others
         .iter()
-        .filter(|(_, status)| status.state != EngineState::Disabled);
+        .filter(|(_, status)| status.state.takes_part());
     let others: BTreeSet<_> = others
         .map(|(id, _)| id.clone())
         .filter(|id| !analysis.engines.contains(id))
@@ -425,9 +423,9 @@ fn last_words(
 /// Counts the engines that should have answered: those asked and those enabled since.
 fn enabled(app: &App, analysis: &Analysis) -> u32 {
     let table = app.api.engines.borrow();
-    let more = table.values().filter(|status| {
-        status.state != EngineState::Disabled && !analysis.engines.contains(&status.id)
-    });
+    let more = table
+        .values()
+        .filter(|status| status.state.takes_part() && !analysis.engines.contains(&status.id));
     let count = analysis.engines.len() + more.count();
     count.try_into().unwrap_or(u32::MAX)
 }

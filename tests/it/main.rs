@@ -34,6 +34,7 @@ mod story;
 mod support;
 mod system;
 mod tidy;
+mod transports;
 mod updater;
 mod verdicts;
 mod vt_py;

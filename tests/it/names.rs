@@ -42,8 +42,14 @@ type Answers = BTreeMap<String, &'static str>;
 async fn no_engine_says_otherwise_of_a_file_for_its_name() {
     let flow = Flow::open_with(|config| config.engines.enabled = optional()).await;
     let [bad, good] = contents(NAMES.len());
-    let plain = [answers(&flow, &bad, "plain").await, answers(&flow, &good, "plain").await];
-    assert!(plain[0].values().any(|category| *category == "malicious"), "{plain:?}");
+    let plain = [
+        answers(&flow, &bad, "plain").await,
+        answers(&flow, &good, "plain").await,
+    ];
+    assert!(
+        plain[0].values().any(|category| *category == "malicious"),
+        "{plain:?}"
+    );
     for (number, name) in NAMES.iter().enumerate() {
         for (content, plain) in contents(number).iter().zip(&plain) {
             assert_eq!(answers(&flow, content, name).await, *plain, "{name:?}");
@@ -56,7 +62,8 @@ async fn no_engine_says_otherwise_of_a_file_for_its_name() {
 /// known already would not be looked at again.
 fn contents(number: usize) -> [Vec<u8>; 2] {
     let line = format!("\n{number:02}\n").into_bytes();
-    [support::eicar(), b"nothing to see here".to_vec()].map(|content| [content, line.clone()].concat())
+    [support::eicar(), b"nothing to see here".to_vec()]
+        .map(|content| [content, line.clone()].concat())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +86,10 @@ fn check(name: &str, plain: &Answers, seen: &Answers) {
     for (engine, category) in seen {
         let expected = plain[engine];
         let honest = matches!(*category, "failure" | "type-unsupported" | "timeout");
-        assert!(*category == expected || honest, "{engine} says {category} of {name:?}");
+        assert!(
+            *category == expected || honest,
+            "{engine} says {category} of {name:?}"
+        );
     }
 }
 
@@ -93,6 +103,9 @@ async fn answers(flow: &Flow, content: &[u8], name: &str) -> Answers {
 fn optional() -> Vec<String> {
     let engines = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines");
     let catalog = Catalog::load(&[engines]);
-    let optional = catalog.engines.values().filter(|it| it.standing == Standing::Optional);
+    let optional = catalog
+        .engines
+        .values()
+        .filter(|it| it.standing == Standing::Optional);
     optional.map(|manifest| manifest.id.to_string()).collect()
 }
