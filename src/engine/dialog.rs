@@ -18,6 +18,8 @@ use super::talk::{Broken, Ear, Heard, Question, Wire, both, text, write};
 
 /// Most lines of one greeting.
 const MAX_GREETING: usize = 64;
+/// Bytes of a file in one frame.
+const FRAME: u32 = 1 << 20;
 
 /// A dialogue made ready from its manifest.
 #[derive(Debug)]
@@ -103,8 +105,7 @@ impl Dialog {
         let given = AtomicBool::new(false);
         let say = async {
             if self.spec.content {
-                let length = question.size;
-                question.pour(&mut mouth, length).await?;
+                self.content(&mut question, &mut mouth).await?;
             }
             given.store(true, Ordering::Release);
             Ok(())
@@ -121,6 +122,27 @@ impl Dialog {
             let _ = write(&mut mouth, bye.as_bytes()).await;
         }
         Ok(heard)
+    }
+
+    /// Sends the file's bytes, framed as clamd's INSTREAM wants them if the manifest says so.
+    async fn content(
+        &self,
+        question: &mut Question,
+        mouth: &mut WriteHalf<Wire>,
+    ) -> Result<(), Broken> {
+        if !self.spec.framed {
+            let length = question.size;
+            return question.pour(mouth, length).await;
+        }
+        let mut left = question.size;
+        while left > 0 {
+            let length = left.min(FRAME.into());
+            let head = u32::try_from(length).unwrap_or(FRAME).to_be_bytes();
+            write(mouth, &head).await?;
+            question.pour(mouth, length).await?;
+            left -= length;
+        }
+        write(mouth, &[0; 4]).await
     }
 
     /// Asks what the server scans with; the answer is one line, or ends with one that matches.

@@ -45,7 +45,7 @@ impl Client {
     ) -> Result<Heard, Broken> {
         let path = question.fill(&self.spec.path);
         let mut request = self.request((self.spec.method.as_str(), &path), key);
-        let body = self.body(&mut request, &question);
+        let body = self.body(&mut request, (&question, key));
         let asked = exchange(wire, request, (body, question), most).await?;
         let (Some(poll), true) = (&self.spec.poll, asked.is_fine()) else {
             return Ok(asked.heard());
@@ -92,7 +92,11 @@ impl Client {
     }
 
     /// Says what the body is, and adds the fields that go with it.
-    fn body(&self, request: &mut Request, question: &Question) -> message::Body {
+    fn body(
+        &self,
+        request: &mut Request,
+        (question, key): (&Question, Option<&str>),
+    ) -> message::Body {
         let media = |kind: &str| ("Content-Type".to_owned(), kind.to_owned());
         let typed = self.spec.headers.keys();
         let typed = typed
@@ -112,6 +116,7 @@ impl Client {
                     .fields
                     .extend((!typed).then(|| media("application/json")));
                 let template = question.fill(self.spec.json.as_deref().unwrap_or_default());
+                let template = template.replace("{key}", key.unwrap_or_default());
                 match template.split_once("{base64}") {
                     Some((before, after)) => {
                         message::Body::Base64(before.to_owned(), after.to_owned())

@@ -24,6 +24,10 @@ pub struct DialogSpec {
     /// Whether the file's bytes follow the request.
     #[serde(default)]
     pub content: bool,
+    /// Whether each piece of the file has its length before it, four bytes with the highest first,
+    /// and a length of 0 ends it: clamd's INSTREAM.
+    #[serde(default)]
+    pub framed: bool,
     /// Pattern of the line that must come before the bytes are sent.
     #[serde(default)]
     pub ready: Option<String>,
@@ -97,7 +101,12 @@ fn of_request(dialog: &DialogSpec) -> Vec<Problem> {
         }
     }
     let has = |word: &str| dialog.request.contains(word);
-    if dialog.content && !has("{size}") {
+    if dialog.framed && !dialog.content {
+        let key = "run.dialog.framed";
+        let what = "no bytes follow the request";
+        problems.push(Problem::new(key, what, "set content = true, or remove it"));
+    }
+    if dialog.content && !dialog.framed && !has("{size}") {
         let what = "the server cannot know how many bytes follow";
         problems.push(Problem::new(key, what, "add {size}, or remove content"));
     }

@@ -22,7 +22,7 @@ pub struct HttpSpec {
     /// What the body is.
     #[serde(default)]
     pub body: Body,
-    /// The body that is `json`, with `{base64}`, `{sha256}`, `{size}` and `{path}`.
+    /// The body that is `json`, with `{base64}`, `{sha256}`, `{size}`, `{path}` and `{key}`.
     #[serde(default)]
     pub json: Option<String>,
     /// How the answer is waited for, if the first one is not it.
@@ -33,7 +33,8 @@ pub struct HttpSpec {
 impl HttpSpec {
     /// Tells whether it has a place for a key.
     pub fn wants_key(&self) -> bool {
-        self.headers.values().any(|value| value.contains("{key}"))
+        let mut texts = self.headers.values().chain(&self.json);
+        texts.any(|text| text.contains("{key}"))
     }
 }
 
@@ -108,7 +109,7 @@ pub fn problems(http: &HttpSpec, outside: bool) -> Vec<Problem> {
     let mut problems = of_path("run.http.path", &http.path, &["{sha256}", "{size}"]);
     let key: &[&str] = if outside { &["{key}"] } else { &[] };
     problems.extend(of_headers("run.http.headers", &http.headers, key));
-    problems.extend(of_body(http));
+    problems.extend(of_body(http, key));
     let Some(poll) = &http.poll else {
         return problems;
     };
@@ -138,7 +139,7 @@ pub fn of_interval(key: &str, seconds: f64) -> Option<Problem> {
     (!fits).then(|| Problem::new(key, what, "write a number from 0.05 to 600"))
 }
 
-fn of_body(http: &HttpSpec) -> Vec<Problem> {
+fn of_body(http: &HttpSpec, key: &[&str]) -> Vec<Problem> {
     let mut problems = Vec::new();
     match (http.body, &http.json) {
         (Body::Json, None) => {
@@ -150,7 +151,7 @@ fn of_body(http: &HttpSpec) -> Vec<Problem> {
             ));
         }
         (Body::Json, Some(json)) => {
-            let known = ["{base64}", "{sha256}", "{size}", "{path}"];
+            let known = [&["{base64}", "{sha256}", "{size}", "{path}"], key].concat();
             problems.extend(of_words("run.http.json", json, &known));
             if json.matches("{base64}").count() > 1 {
                 let what = "the file stands there twice";
