@@ -124,6 +124,10 @@ pub struct Engines {
     pub manifests: Vec<PathBuf>,
     /// Directory with build contexts, `<id>/Dockerfile`.
     pub containers: PathBuf,
+    /// Directory with what vendors' recipes need, `<id>/…`.
+    pub installers: PathBuf,
+    /// Optional engines and recipes that are to scan.
+    pub enabled: Vec<String>,
     /// Engines that are not to scan.
     pub disabled: Vec<String>,
     /// Mebibytes of memory the running engines may be promised together; 0 is three quarters of the
@@ -133,6 +137,8 @@ pub struct Engines {
     pub idle_seconds: u64,
     /// Runs of a job that may fail before the failure is its verdict.
     pub attempts: u32,
+    /// Files with the keys of servers outside, by engine.
+    pub keys: BTreeMap<String, PathBuf>,
 }
 
 impl Default for Engines {
@@ -143,10 +149,13 @@ impl Default for Engines {
                 PathBuf::from("/etc/acquit/engines"),
             ],
             containers: PathBuf::from("/usr/local/share/acquit/containers"),
+            installers: PathBuf::from("/etc/acquit/installers"),
+            enabled: Vec::new(),
             disabled: Vec::new(),
             memory_mb: 0,
             idle_seconds: 300,
             attempts: 2,
+            keys: BTreeMap::new(),
         }
     }
 }

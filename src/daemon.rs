@@ -245,11 +245,15 @@ impl Stages {
     /// Carries out what administrators ask.
     fn obey(&mut self, mut orders: mpsc::Receiver<Control>, rescans: Rescans, fleet: &Fleet) {
         let (shutdown, engines) = (self.shutdown.clone(), fleet.engines());
+        let lookouts = fleet.lookouts();
         self.tasks.spawn(async move {
             while let Some(Some(order)) = shutdown.run_until_cancelled(orders.recv()).await {
                 match order {
                     Control::Rescan { engine, reuse } => rescans.order(engine, reuse),
                     Control::Restart { engine } => {
+                        if let Some(wanted) = lookouts.get(&engine) {
+                            wanted.notify_one();
+                        }
                         if let Some(engine) = engines.get(&engine) {
                             engine.resident.retire_current().await;
                         }

@@ -30,6 +30,7 @@
 //! | dispute | incidents, policies, the directory of vendors | packages, mail | [`flow::dispute`] |
 //! | read | blobs of collections, in a process of its own | what they say of themselves | [`flow::facts`] |
 //! | keep fit | images, containers | the board of engines | [`flow::keeper`], [`flow::gate`] |
+//! | look out | servers outside | the board of engines | [`flow::lookout`] |
 //! | update | sources, the active set | candidate sets | [`engine::updater`], [`nightly::worker`] |
 //! | prove | a candidate, known files | active or rejected sets, events | [`nightly::canary`], [`nightly::sets`] |
 //! | rescan | blobs, what engines saw of them | analyses behind interactive ones | [`nightly::rescan`] |
@@ -40,7 +41,8 @@
 //! - [`store`]: blobs as files, the rest as typed rows; one writer, durable groups.
 //! - [`engine`]: a manifest ([`engine::manifest`]), the sandbox its container runs in
 //!   ([`engine::sandbox`], the only door to Docker), the container's owner
-//!   ([`engine::resident`]), the wire into it ([`engine::runner`], [`engine::clamd`]), what is
+//!   ([`engine::resident`]), the wire into it ([`engine::runner`], [`engine::clamd`]), the
+//!   protocols of servers, there or elsewhere ([`engine::speech`], [`engine::outside`]), what is
 //!   shown to it ([`engine::staging`]), what its answers mean ([`engine::parser`]), its signature
 //!   sets on disk ([`engine::signatures`]) and what fetches them ([`engine::updater`]).
 //! - [`flow`]: the way of a file. [`nightly`]: what happens without anybody asking.
@@ -57,8 +59,9 @@
 //!   proof its engine's manifest names, and what is not understood is a failure.
 //! - A blob never changes; its path is its hash.
 //! - A verdict names the engine version, image and signature set that gave it.
-//! - Bytes leave only through notifications, disputes and downloads, each written to the ledger
-//!   first; what a vendor may have is decided in [`flow::policy`] and nowhere else.
+//! - Bytes leave only through notifications, disputes, downloads and, with the operator's consent
+//!   in a manifest, to engines outside ([`flow::scan`]), each written to the ledger first; what a
+//!   vendor may have is decided in [`flow::policy`] and nowhere else.
 //! - A route without a rule is refused; what a caller may not see does not exist for it.
 //! - `kill -9` and power cuts cost at most the running scans, which run again.
 //! - [`model`], the parsers, the sandbox policy and the queue's rules take `now` as an argument.

@@ -12,6 +12,7 @@ mod hash;
 mod incident;
 mod item;
 mod key;
+mod label;
 mod ledger;
 mod notice;
 mod party;
@@ -35,6 +36,7 @@ pub use incident::{
 };
 pub use item::{InvalidItemId, InvalidPath, Item, ItemFile, ItemId, ItemPath, PastFile, Trashed};
 pub use key::{ApiKey, InvalidApiKey, KeyId, KeyRole};
+pub use label::Label;
 pub use ledger::{LEDGER_BEGIN, LedgerChain, LedgerEntry, LedgerFault, LedgerKind, LedgerLine};
 pub use notice::{
     Attempt, Audience, Channel, Delivery, DeliveryState, Pace, QuietHours, Subscription,
@@ -49,6 +51,6 @@ pub use signatures::{
     SetState, SignatureSet, SignatureStatus, Trigger, Update, UpdateOutcome, UpdatePhase,
 };
 pub use standing::{Detection, DetectionChange, Standing, StandingChange};
-pub use status::{EngineState, EngineStatus, EngineTable, Family, ProbeCheck};
+pub use status::{EngineState, EngineStatus, EngineTable, Family, OutsideStatus, ProbeCheck};
 pub use time::Timestamp;
 pub use verdict::{Change, ChangeKind, DetectionName, EngineResult, RawOutputId, Verdict};

@@ -1,6 +1,7 @@
 //! `acquit engines build` and the broker: what talks to Docker, as root, without the daemon.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use super::progress::Building;
 use super::text::{Color, count, emit, emit_json, size, visible, visible_lines};
 use super::{Context, block_on};
 use crate::config::Config;
-use crate::engine::manifest::{Broken, Catalog};
+use crate::engine::manifest::{Broken, Catalog, Manifest, Standing};
 use crate::engine::sandbox::broker::{self, Door};
 use crate::engine::sandbox::{ImageState, Sandbox, SandboxError};
 use crate::model::EngineId;
@@ -30,12 +31,15 @@ pub struct BuildArguments {
     /// Engines to build
     #[arg(value_name = "ID", required_unless_present_any = ["all", "missing"])]
     ids: Vec<EngineId>,
-    /// Build every engine's image
+    /// Build the image of every engine that takes part
     #[arg(long, conflicts_with_all = ["ids", "missing"])]
     all: bool,
     /// Build those that have no image yet
     #[arg(long, conflicts_with = "ids")]
     missing: bool,
+    /// With --all or --missing: optional engines, too, whether they are enabled or not
+    #[arg(long, conflicts_with = "ids")]
+    optional: bool,
 }
 
 /// How the broker is reached.
@@ -80,9 +84,9 @@ pub fn run(context: &Context, arguments: BuildArguments) -> anyhow::Result<Exit>
     let config = Config::load(&context.config)?;
     let catalog = Catalog::load(&config.engines.manifests);
     block_on(async {
-        let sandbox = Sandbox::direct(config)?;
+        let sandbox = Sandbox::direct(config.clone())?;
         sandbox.info().await?;
-        let engines = chosen(&sandbox, &arguments, &catalog).await?;
+        let engines = chosen((&sandbox, &config), &arguments, &catalog).await?;
         let built = build(&sandbox, engines).await;
         // An engine whose manifest cannot be read was asked for by `--all`, too.
         let broken = match arguments.ids.is_empty() {
@@ -94,11 +98,18 @@ pub fn run(context: &Context, arguments: BuildArguments) -> anyhow::Result<Exit>
 }
 
 async fn chosen(
-    sandbox: &Sandbox,
+    (sandbox, config): (&Sandbox, &Config),
     arguments: &BuildArguments,
     catalog: &Catalog,
 ) -> anyhow::Result<Vec<EngineId>> {
-    let ids: Vec<EngineId> = catalog.engines.keys().cloned().collect();
+    let chosen: Vec<_> = catalog.chosen(&config.engines).map(|it| &it.id).collect();
+    let wanted = |manifest: &&Manifest| {
+        let optional = arguments.optional && manifest.standing == Standing::Optional;
+        // A server outside has no image.
+        manifest.outside.is_none() && (optional || chosen.contains(&&manifest.id))
+    };
+    let wanted = catalog.engines.values().filter(wanted);
+    let ids: Vec<EngineId> = wanted.map(|manifest| manifest.id.clone()).collect();
     if arguments.all {
         return Ok(ids);
     }
@@ -112,11 +123,31 @@ async fn chosen(
         return Ok(missing);
     }
     for id in &arguments.ids {
-        if !catalog.engines.contains_key(id) {
+        let Some(manifest) = catalog.engines.get(id) else {
             return Err(UsageError(unknown(id, catalog)).into());
+        };
+        if let Some(missing) = missing(manifest, &config.engines.installers) {
+            return Err(UsageError(missing).into());
         }
     }
     Ok(arguments.ids.clone())
+}
+
+/// Says what the operator must bring before the image can be built.
+fn missing(manifest: &Manifest, installers: &Path) -> Option<String> {
+    let missing = manifest.missing(installers);
+    let lines: Vec<String> = missing
+        .iter()
+        .map(|need| format!("  {:<28} {}", need.file, visible(&need.what)))
+        .collect();
+    let dir = installers.join(manifest.id.as_str());
+    let (id, dir) = (&manifest.id, dir.display());
+    (!lines.is_empty()).then(|| {
+        format!(
+            "{id} cannot be built yet; put into {dir}/:\n{}\nthen run this again",
+            lines.join("\n")
+        )
+    })
 }
 
 fn unknown(id: &EngineId, catalog: &Catalog) -> String {

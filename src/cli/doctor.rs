@@ -135,7 +135,7 @@ fn admit(context: &Context, findings: &mut Vec<Finding>) -> Patient {
             Config::default()
         }
     };
-    let catalog = Catalog::load(&config.engines.manifests);
+    let catalog = Catalog::load(&config.engines.manifests).narrow(&config.engines);
     Patient {
         catalog,
         config,

@@ -1,5 +1,10 @@
 //! `acquit engines …`: what engines there are and how they fare.
 
+mod attempt;
+mod catalog;
+mod parse;
+mod skeleton;
+
 use anyhow::Context as _;
 use reqwest::Method;
 use serde::Deserialize;
@@ -36,6 +41,16 @@ pub enum EnginesCommand {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<std::path::PathBuf>,
     },
+    /// List every engine there is a manifest of, whether it takes part or not
+    Catalog,
+    /// Write the manifest and the build context of a new engine
+    New(skeleton::NewArguments),
+    /// Run an engine over files and show its output, the rules that read it and its verdicts;
+    /// needs root and Docker, not the daemon
+    Try(attempt::TryArguments),
+    /// Read recorded output as an engine's manifest says, and show by which rules
+    #[command(after_help = parse::HELP)]
+    Parse(parse::ParseArguments),
     /// Give an engine a new container
     Restart {
         /// The engine
@@ -60,6 +75,11 @@ impl Engine {
     /// Tells whether analyses ask it.
     pub fn is_enabled(&self) -> bool {
         self.state != "disabled"
+    }
+
+    /// Tells whether it names families and looks at no file.
+    pub fn is_labeler(&self) -> bool {
+        self.attributes["labeler"] == Value::Bool(true)
     }
 
     /// Tells whether it would scan now.
@@ -120,6 +140,10 @@ pub fn run(context: &Context, command: EnginesCommand) -> anyhow::Result<Exit> {
         EnginesCommand::Build(arguments) => build::run(context, arguments),
         EnginesCommand::Test { ids } => block_on(proof::run(context, ids)),
         EnginesCommand::Check { files } => check::manifests(context, &files),
+        EnginesCommand::Catalog => catalog::run(context),
+        EnginesCommand::New(arguments) => skeleton::run(context, &arguments),
+        EnginesCommand::Try(arguments) => attempt::run(context, &arguments),
+        EnginesCommand::Parse(arguments) => parse::run(context, &arguments),
         EnginesCommand::Restart { id } => block_on(restart(context, &id)),
     }
 }
@@ -141,8 +165,9 @@ async fn print_list(context: &Context) -> anyhow::Result<Exit> {
         "QUEUED",
         "ERROR",
     ];
-    let ready = engines.iter().filter(|engine| engine.can_scan()).count();
-    let enabled = engines.iter().filter(|engine| engine.is_enabled()).count();
+    let scanners = || engines.iter().filter(|engine| !engine.is_labeler());
+    let ready = scanners().filter(|engine| engine.can_scan()).count();
+    let enabled = scanners().filter(|engine| engine.is_enabled()).count();
     let line = format!(
         "\n{ready} of {} can scan\n",
         count(enabled as u64, "enabled engine")

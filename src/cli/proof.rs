@@ -83,12 +83,13 @@ fn chosen(engines: Vec<Engine>, ids: &[EngineId]) -> anyhow::Result<Vec<Engine>>
         let why = match found {
             None => "there is no engine",
             Some(engine) if !engine.is_enabled() => "the configuration disables engine",
+            Some(engine) if engine.is_labeler() => "no file can be shown to the labeler",
             Some(_) => continue,
         };
         return Err(UsageError(format!("{why} {id}; see `acquit engines list`")).into());
     }
     let is_chosen = |engine: &Engine| match ids.is_empty() {
-        true => engine.is_enabled(),
+        true => engine.is_enabled() && !engine.is_labeler(),
         false => ids.iter().any(|id| id.as_str() == engine.id),
     };
     Ok(engines.into_iter().filter(is_chosen).collect())

@@ -138,7 +138,7 @@ pub async fn run(context: &Context, arguments: ScanArguments) -> anyhow::Result<
 pub fn asked(engines: &[engines::Engine], wanted: &[EngineId]) -> anyhow::Result<Vec<String>> {
     let enabled: Vec<_> = engines
         .iter()
-        .filter(|engine| engine.is_enabled())
+        .filter(|engine| engine.is_enabled() && !engine.is_labeler())
         .collect();
     for id in wanted {
         if !enabled.iter().any(|engine| engine.id == id.as_str()) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{RwLock, broadcast};
+use tokio::sync::{Notify, RwLock, broadcast};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -18,8 +18,10 @@ use crate::engine::ask::Engine;
 use crate::engine::budget::Budget;
 use crate::engine::led::Led;
 use crate::engine::manifest::{Catalog, Manifest};
+use crate::engine::outside::{self, Outside};
 use crate::engine::parser::Parser;
 use crate::engine::resident::{self, Resident, random_name};
+use crate::engine::respondent::Respondent;
 use crate::engine::runner::RunnerPort;
 use crate::engine::sandbox::{ContainerState, Role, Sandbox};
 use crate::engine::staging;
@@ -27,7 +29,9 @@ use crate::flow::analysis::Recorder;
 use crate::flow::board::Board;
 use crate::flow::gate::Gate;
 use crate::flow::keeper::Keeper;
+use crate::flow::label::Labeler;
 use crate::flow::leftovers::Leftovers;
+use crate::flow::lookout::Lookout;
 use crate::flow::queue::Lanes;
 use crate::flow::scan::Scanner;
 use crate::metrics::Metrics;
@@ -60,6 +64,7 @@ pub struct Fleet {
     budget: Budget,
     led: Led,
     engines: BTreeMap<EngineId, Arc<Engine>>,
+    outside: BTreeMap<EngineId, Lookout>,
     ports: BTreeMap<EngineId, Arc<RunnerPort>>,
     found: BTreeMap<EngineId, ContainerState>,
     gates: BTreeMap<EngineId, Gate>,
@@ -83,9 +88,11 @@ impl Fleet {
                 .iter()
                 .any(|id| id == manifest.id.as_str())
         };
-        let state = |manifest: &&Manifest| match disabled(manifest) {
-            true => EngineState::Disabled,
-            false => EngineState::Proving,
+        let state = |manifest: &&Manifest| match (disabled(manifest), &manifest.outside) {
+            (true, _) => EngineState::Disabled,
+            (false, None) => EngineState::Proving,
+            (false, Some(_)) if manifest.needs_consent() => EngineState::NeedsConsent,
+            (false, Some(_)) => EngineState::Starting,
         };
         let board = Board::new(
             manifests
@@ -99,6 +106,7 @@ impl Fleet {
             parts,
             board,
             engines: BTreeMap::new(),
+            outside: BTreeMap::new(),
             ports: BTreeMap::new(),
             found: BTreeMap::new(),
             gates: BTreeMap::new(),
@@ -108,12 +116,13 @@ impl Fleet {
         let sentinel = fleet.parts.config.storage.data_dir.join("sentinel");
         staging::write_sentinel(&sentinel).context("cannot write the sentinel file")?;
         for manifest in manifests {
-            if state_of(&fleet.board, &manifest.id) != EngineState::Disabled {
+            if state_of(&fleet.board, &manifest.id).takes_part() {
                 let id = manifest.id.clone();
-                fleet
-                    .add(manifest, &sentinel)
-                    .await
-                    .with_context(|| format!("engine {id}"))?;
+                let added = match manifest.outside {
+                    Some(_) => fleet.add_outside(manifest, &sentinel),
+                    None => fleet.add(manifest, &sentinel).await,
+                };
+                added.with_context(|| format!("engine {id}"))?;
             }
         }
         fleet.appoint().context("the keepers of signatures")?;
@@ -127,9 +136,16 @@ impl Fleet {
         &self.board
     }
 
-    /// Returns the engines that take part.
+    /// Returns the engines that take part in containers of their own.
     pub fn engines(&self) -> BTreeMap<EngineId, Arc<Engine>> {
         self.engines.clone()
+    }
+
+    /// Returns how to have a server outside looked at now.
+    pub fn lookouts(&self) -> BTreeMap<EngineId, Arc<Notify>> {
+        let lookouts = self.outside.iter();
+        let wanted = |(id, lookout): (&EngineId, &Lookout)| (id.clone(), lookout.wanted.clone());
+        lookouts.map(wanted).collect()
     }
 
     /// Returns the desk at which orders about signatures are given.
@@ -184,6 +200,26 @@ impl Fleet {
         Ok(())
     }
 
+    /// Adds an engine that is a server somewhere else: it has no container to be looked after.
+    fn add_outside(&mut self, manifest: Manifest, sentinel: &Path) -> anyhow::Result<()> {
+        let id = manifest.id.clone();
+        let files = outside::Files {
+            key: self.parts.config.engines.keys.get(id.as_str()).cloned(),
+            sentinel: sentinel.to_owned(),
+        };
+        let outside = Outside::new(Arc::new(manifest), files).map_err(anyhow::Error::msg)?;
+        self.night.add_without(&id);
+        let lookout = Lookout {
+            outside: Arc::new(outside),
+            store: self.parts.store.clone(),
+            gate: Gate::default(),
+            board: self.board.clone(),
+            wanted: Arc::default(),
+        };
+        self.outside.insert(id, lookout);
+        Ok(())
+    }
+
     /// Answers jobs of engines that are no longer there, so that their analyses end.
     async fn bury_orphans(&self) -> anyhow::Result<()> {
         let mut from: Option<Vec<u8>> = None;
@@ -192,7 +228,7 @@ impl Fleet {
             let gone = page
                 .rows
                 .into_iter()
-                .filter(|(key, _)| !self.engines.contains_key(&key.engine));
+                .filter(|(key, _)| !self.takes_part(&key.engine));
             for (key, job) in gone {
                 let leased = crate::flow::queue::Leased { key, job };
                 let verdict = Verdict::failure("the engine was removed or disabled");
@@ -209,6 +245,10 @@ impl Fleet {
                 None => return Ok(()),
             }
         }
+    }
+
+    fn takes_part(&self, id: &EngineId) -> bool {
+        self.engines.contains_key(id) || self.outside.contains_key(id)
     }
 
     fn recorder(&self) -> Recorder {
@@ -274,14 +314,20 @@ impl Fleet {
                 keeper.run(found, &stop).await;
                 "keeper"
             });
-            let scanner = Arc::new(self.scanner(&engine, &gate));
-            for slot in 0..engine.manifest.run.slots {
-                let (scanner, stop) = (Arc::clone(&scanner), shutdown.clone());
-                tasks.spawn(async move {
-                    scanner.run(slot, &stop).await;
-                    "slot"
-                });
+            if engine.manifest.labeler {
+                self.spawn_labeler(tasks, shutdown, (&engine, &gate));
+                continue;
             }
+            self.start_slots(Respondent::Contained(engine), &gate, (tasks, shutdown));
+        }
+        for lookout in std::mem::take(&mut self.outside).into_values() {
+            let respondent = Respondent::Outside(Arc::clone(&lookout.outside));
+            self.start_slots(respondent, &lookout.gate, (tasks, shutdown));
+            let stop = shutdown.clone();
+            tasks.spawn(async move {
+                lookout.run(&stop).await;
+                "lookout"
+            });
         }
         let (board, lanes) = (self.board.clone(), self.parts.lanes.clone());
         let (sandbox, metrics) = (self.parts.sandbox.clone(), self.parts.metrics.clone());
@@ -291,6 +337,45 @@ impl Fleet {
                 .await;
             "board"
         });
+    }
+
+    /// A labeler has no lane: it is asked about names, not about files.
+    fn spawn_labeler(
+        &self,
+        tasks: &mut JoinSet<&'static str>,
+        shutdown: &CancellationToken,
+        (engine, gate): (&Arc<Engine>, &Gate),
+    ) {
+        let labeler = Labeler {
+            engine: Arc::clone(engine),
+            store: self.parts.store.clone(),
+            board: self.board.clone(),
+            gate: gate.clone(),
+            dir: self.parts.config.storage.data_dir.join("labels"),
+        };
+        let (completed, stop) = (self.parts.completed.subscribe(), shutdown.clone());
+        tasks.spawn(async move {
+            labeler.run(completed, &stop).await;
+            "labeler"
+        });
+    }
+
+    /// Starts the tasks that scan with an engine.
+    fn start_slots(
+        &self,
+        respondent: Respondent,
+        gate: &Gate,
+        (tasks, shutdown): (&mut JoinSet<&'static str>, &CancellationToken),
+    ) {
+        let slots = respondent.manifest().run.slots;
+        let scanner = Arc::new(self.scanner(respondent, gate));
+        for slot in 0..slots {
+            let (scanner, stop) = (Arc::clone(&scanner), shutdown.clone());
+            tasks.spawn(async move {
+                scanner.run(slot, &stop).await;
+                "slot"
+            });
+        }
     }
 
     fn keeper(&self, engine: &Arc<Engine>, gate: &Gate) -> Keeper {
@@ -308,9 +393,9 @@ impl Fleet {
         }
     }
 
-    fn scanner(&self, engine: &Arc<Engine>, gate: &Gate) -> Scanner {
+    fn scanner(&self, respondent: Respondent, gate: &Gate) -> Scanner {
         Scanner {
-            engine: Arc::clone(engine),
+            respondent,
             lanes: self.parts.lanes.clone(),
             blobs: self.parts.store.blobs().clone(),
             recorder: self.recorder(),
@@ -323,7 +408,7 @@ impl Fleet {
 }
 
 fn manifests(config: &Config) -> Vec<Manifest> {
-    let catalog = Catalog::load(&config.engines.manifests);
+    let catalog = Catalog::load(&config.engines.manifests).narrow(&config.engines);
     for broken in &catalog.broken {
         warn!("Left out {}: {}", broken.path.display(), broken.problems);
     }

@@ -102,6 +102,11 @@ impl Night {
         Ok(())
     }
 
+    /// Adds an engine that has no signatures here.
+    pub fn add_without(&mut self, id: &EngineId) {
+        self.orders.insert(id.clone(), None);
+    }
+
     /// Returns the desk at which orders for the workers are given.
     pub fn desk(&self) -> Desk {
         Desk::new(self.orders.clone())

@@ -5,7 +5,10 @@
 
 mod clamd;
 mod driver;
+mod poll;
+mod speech;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +17,7 @@ use super::parser::{Output, Parser};
 use super::resident::{Lease, Resident};
 use super::runner::{Exec, Finished};
 use super::staging::{Batch, Sentinel, Shown, Staging};
+use super::talk::Heard;
 use crate::model::{EngineVersions, Verdict};
 use acquit_runner::wire::Exited;
 
@@ -85,6 +89,7 @@ impl Engine {
     /// Shows files to the engine and returns what it says of each, in order.
     pub async fn ask(&self, lease: &Lease, shown: Vec<Shown>) -> Asked {
         let count = shown.len();
+        let blobs: Vec<PathBuf> = shown.iter().map(|shown| shown.blob.clone()).collect();
         let batch = match self.stage(shown).await {
             Ok(batch) => batch,
             Err(error) => {
@@ -93,9 +98,15 @@ impl Engine {
             }
         };
         match self.manifest.run.transport {
-            Transport::Command => self.ask_command(lease, &batch).await,
+            Transport::Command => match &self.manifest.run.poll {
+                Some(poll) => self.ask_poll(lease, &batch, poll).await,
+                None => self.ask_command(lease, &batch).await,
+            },
             Transport::Clamd => self.ask_clamd(lease, &batch).await,
             Transport::Driver => self.ask_driver(lease, &batch).await,
+            Transport::Dialog | Transport::Icap | Transport::Http | Transport::Drwebd => {
+                self.ask_speech(lease, (&batch, &blobs)).await
+            }
         }
     }
 
@@ -109,10 +120,10 @@ impl Engine {
     /// Returns how many files a batch may have.
     pub fn most_files(&self) -> u64 {
         // Whoever does not say which file is meant is asked about one at a time.
+        // A server is asked about each file alone anyway.
+        let single = self.parser.needs_single_file() && !self.manifest.run.transport.is_speech();
         match self.manifest.run.isolation {
-            Isolation::Resident if !self.parser.needs_single_file() => {
-                u64::from(self.manifest.run.batch_files.max(1))
-            }
+            Isolation::Resident if !single => u64::from(self.manifest.run.batch_files.max(1)),
             Isolation::Resident | Isolation::Fresh => 1,
         }
     }
@@ -134,7 +145,7 @@ impl Engine {
             return self.lost(lease, count).await;
         };
         let exec = Exec {
-            command: self.command(batch),
+            command: self.command(&self.manifest.run.command, batch),
             env: self.manifest.run.env.clone().into_iter().collect(),
             timeout: self.deadline(count as u64),
             output_bytes: self.manifest.limits.output_kb << 10,
@@ -145,10 +156,10 @@ impl Engine {
         }
     }
 
-    fn command(&self, batch: &Batch) -> Vec<String> {
+    fn command(&self, template: &[String], batch: &Batch) -> Vec<String> {
         let staged = || batch.files.iter().chain(&batch.sentinel);
         let mut command = Vec::new();
-        for argument in &self.manifest.run.command {
+        for argument in template {
             if argument == "{files}" {
                 command.extend(staged().cloned());
             } else {
@@ -258,6 +269,28 @@ impl Engine {
             health,
         }
     }
+}
+
+/// Reads what a server said of the one file it was asked about.
+pub(super) fn parse_alone(parser: &Parser, name: &str, heard: &Heard) -> Verdict {
+    let output = Output {
+        exit_code: Some(heard.code),
+        stdout: &heard.text,
+        stderr: &[],
+    };
+    let parsed = parser.parse(output, &[name], None).into_iter().next();
+    parsed.map_or_else(
+        || Verdict::failure("the answer was not read"),
+        |parsed| parsed.verdict,
+    )
+}
+
+/// Writes down an answer as it is kept.
+pub(super) fn record(heard: &Heard) -> Vec<u8> {
+    let mut raw = format!("exit: {}\n--- stdout\n", heard.code).into_bytes();
+    raw.extend_from_slice(&heard.text);
+    raw.extend_from_slice(b"\n--- stderr\n");
+    raw
 }
 
 /// Gives every file of a batch the same verdict.

@@ -7,11 +7,18 @@
 mod catalog;
 mod check;
 mod context;
+mod dialog;
 mod family;
 mod locate;
+mod outside;
 mod placeholder;
+mod poll;
 mod range;
+mod recipe;
+mod run;
 mod update;
+mod version;
+mod web;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +27,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::catalog::{Broken, Catalog};
 pub use self::check::{Problem, Problems, check};
+pub use self::dialog::{DialogSpec, Hello, IcapSpec};
 pub use self::locate::Place;
+pub use self::outside::{OutsideSpec, Sends};
+pub use self::poll::PollSpec;
+pub use self::recipe::{Need, Plain, Recipe};
+pub use self::web::{Body, HttpDone, HttpPoll, HttpSpec, Method};
 use super::parser::ParserSpec;
 use crate::config::Source;
 use crate::model::{EngineId, Family};
@@ -46,11 +58,23 @@ pub struct Manifest {
     /// Under which license the engine itself is.
     #[serde(default)]
     pub license: Option<String>,
+    /// How far Acquit goes with it.
+    #[serde(default)]
+    pub standing: Standing,
+    /// Whether it is shown what other engines call a file, and not the file.
+    #[serde(default)]
+    pub labeler: bool,
+    /// What the operator must bring.
+    #[serde(default)]
+    pub recipe: Option<Recipe>,
     /// The container image.
     #[serde(default)]
     pub image: Image,
     /// How it is run.
     pub run: Run,
+    /// Where it is, if it is a server that is not in a container of ours.
+    #[serde(default)]
+    pub outside: Option<OutsideSpec>,
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
@@ -65,6 +89,24 @@ pub struct Manifest {
     pub version: Option<Version>,
     /// How its answer is read.
     pub parse: ParserSpec,
+    /// How the answer of its own command line is read, where Acquit runs it otherwise.
+    #[serde(default)]
+    pub plain: Option<Plain>,
+}
+
+/// How far Acquit goes with an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// Built and used unless the configuration says otherwise.
+    #[default]
+    Installed,
+    /// Free; used where the configuration names it.
+    Optional,
+    /// Needs the vendor's installer; used where the configuration names it.
+    Recipe,
+    /// As a recipe, but its vendor has given it up.
+    Discontinued,
 }
 
 /// Where the image comes from.
@@ -88,12 +130,24 @@ pub struct Run {
     /// with one path a line, `{dir}` by the directory that holds the batch.
     #[serde(default)]
     pub command: Vec<String>,
-    /// `clamd`: the daemon `acquit-runner` starts and watches.
+    /// The daemon `acquit-runner` starts and watches, of a transport that asks one.
     #[serde(default)]
     pub daemon: Vec<String>,
-    /// `clamd`: the socket that daemon listens on, inside the container.
+    /// The socket that daemon listens on, inside the container.
     #[serde(default)]
     pub socket: Option<PathBuf>,
+    /// `dialog`: what is said.
+    #[serde(default)]
+    pub dialog: Option<DialogSpec>,
+    /// `icap`: which service is asked.
+    #[serde(default)]
+    pub icap: Option<IcapSpec>,
+    /// `http`: how it is asked.
+    #[serde(default)]
+    pub http: Option<HttpSpec>,
+    /// `command`: how the end of work that it only starts is waited for.
+    #[serde(default)]
+    pub poll: Option<PollSpec>,
     /// Environment of the command or the daemon.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -134,6 +188,24 @@ pub enum Transport {
     /// A resident driver: it is told the path of a list of files, answers as a command would
     /// print, and ends with a line `exit 0`.
     Driver,
+    /// A server that is asked in lines.
+    Dialog,
+    /// A server that speaks ICAP.
+    Icap,
+    /// A server that speaks HTTP.
+    Http,
+    /// A daemon that speaks Dr.Web's old protocol.
+    Drwebd,
+}
+
+impl Transport {
+    /// Tells whether a server is asked about one file at a time, each on a connection of its own.
+    pub const fn is_speech(self) -> bool {
+        match self {
+            Self::Command | Self::Clamd | Self::Driver => false,
+            Self::Dialog | Self::Icap | Self::Http | Self::Drwebd => true,
+        }
+    }
 }
 
 /// Whether state may survive from one batch to the next.
@@ -231,12 +303,19 @@ pub struct Update {
     pub disk_mb: u64,
 }
 
-/// How versions are read: a command and a pattern over its output.
+/// How versions are read: a command or a question, and a pattern over what comes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Version {
     /// Run once in each new container.
+    #[serde(default)]
     pub command: Vec<String>,
+    /// `dialog`: what is sent to a server to learn it; `http`: the path that is asked.
+    #[serde(default)]
+    pub ask: Option<String>,
+    /// `dialog`: pattern of the line that ends the answer; without it that is one line.
+    #[serde(default)]
+    pub until: Option<String>,
     /// Regular expression with the groups `engine`, `signatures`, `date` and `license` (the day
     /// on which it ends), each optional.
     pub pattern: String,

@@ -7,25 +7,34 @@
 //! else is a failure that quotes what was seen.
 
 mod finding;
+mod heard;
 mod pattern;
 mod reading;
 mod record;
+mod recorded;
+mod select;
 mod spec;
 mod tally;
 pub(super) mod text;
+mod xml;
 
+use encoding_rs::Encoding;
 use regex::Regex;
 
 use self::pattern::{Counter, LineRule, Names};
 use self::record::RecordRule;
+pub use self::recorded::{Recorded, Trace, TraceLine};
 pub use self::spec::{
-    ExitFailure, ExitSpec, Format, LineSpec, Means, NameSpec, ParserSpec, PathSpec, ProofSpec,
-    RecordSpec, Rule, Stream, Unknown,
+    ExitFailure, ExitSpec, ExitVerdict, Format, LineSpec, Means, NameSpec, ParserSpec, PathSpec,
+    ProofSpec, RecordSpec, Rule, Stream, Unknown,
 };
 use crate::model::Verdict;
 
 /// Most bytes kept of what an engine said about one file.
 pub const EVIDENCE_BYTES: usize = 4096;
+
+/// Name of a detection of which the engine says no name.
+const UNNAMED: &str = "unnamed detection";
 
 /// A `[parse]` that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +89,7 @@ pub struct Parser {
     scanned: Option<Counter>,
     detected: Option<Counter>,
     errors: Option<Counter>,
+    encoding: &'static Encoding,
 }
 
 impl Parser {
@@ -106,6 +116,7 @@ impl Parser {
             scanned: counter("scanned", &proof.scanned)?,
             detected: counter("detected", &proof.detected)?,
             errors: counter("errors", &proof.errors)?,
+            encoding: encoding(spec.encoding.as_deref())?,
             spec: spec.clone(),
         };
         parser.check()?;
@@ -119,7 +130,8 @@ impl Parser {
 
     /// Tells whether answers name no file, so that a batch must be a single one.
     pub fn needs_single_file(&self) -> bool {
-        self.lines.iter().any(LineRule::needs_single_file)
+        let has_subject = self.lines.iter().any(LineRule::is_subject);
+        !has_subject && self.lines.iter().any(LineRule::needs_single_file)
             || self.records.iter().any(RecordRule::needs_single_file)
     }
 
@@ -130,8 +142,17 @@ impl Parser {
         reading::read(self, output, files, sentinel)
     }
 
+    /// Reads output of which nobody knows what was scanned: every path it names is a file.
+    ///
+    /// This is for people who look at recorded output. What is scanned here is read with
+    /// [`Parser::parse`], which knows the files and asks for the sentinel.
+    pub fn parse_recorded(&self, exit_code: Option<i32>, stdout: &[u8], stderr: &[u8]) -> Trace {
+        recorded::read(self, exit_code, (stdout, stderr))
+    }
+
     fn check(&self) -> Result<(), SpecError> {
-        if self.spec.exit.complete.is_empty() {
+        let exit = &self.spec.exit;
+        if exit.complete.is_empty() && exit.verdicts.is_empty() {
             let what = "no exit code means that the engine came to its end".to_owned();
             return Err(SpecError::new(
                 "parse.exit.complete",
@@ -139,6 +160,7 @@ impl Parser {
                 "list at least one",
             ));
         }
+        self.check_silent_exit()?;
         match self.spec.proof.rule {
             Rule::PerFile if !self.has_clean_rule() => {
                 let what = "no line or record means `undetected`".to_owned();
@@ -154,14 +176,43 @@ impl Parser {
         }
     }
 
+    /// An exit code alone acquits nobody: a program that looked at nothing has one, too.
+    fn check_silent_exit(&self) -> Result<(), SpecError> {
+        let mut verdicts = self.spec.exit.verdicts.iter();
+        let silent = verdicts.any(|verdict| verdict.means == Means::Undetected);
+        let more = self.end.is_some() || self.scanned.is_some() || self.needs_sentinel();
+        if silent && !more {
+            let what = "the exit code alone would make files clean".to_owned();
+            let remedy = "give parse.proof.end or parse.proof.scanned, or set parse.proof.sentinel";
+            return Err(SpecError::new("parse.exit.verdicts", what, remedy));
+        }
+        Ok(())
+    }
+
     fn has_clean_rule(&self) -> bool {
         let lines = self.spec.lines.iter().map(|line| line.means);
         let records = self.spec.records.iter().flat_map(|record| {
             let values = record.verdicts.values().copied();
-            values.chain(record.means)
+            values.chain(record.means).chain(record.empty)
         });
-        lines.chain(records).any(|means| means == Means::Undetected)
+        let exits = self.spec.exit.verdicts.iter().map(|verdict| verdict.means);
+        lines
+            .chain(records)
+            .chain(exits)
+            .any(|means| means == Means::Undetected)
     }
+}
+
+/// Finds an encoding by its label.
+fn encoding(label: Option<&str>) -> Result<&'static Encoding, SpecError> {
+    let Some(label) = label else {
+        return Ok(encoding_rs::UTF_8);
+    };
+    Encoding::for_label(label.as_bytes()).ok_or_else(|| {
+        let what = format!("there is no encoding `{label}`");
+        let remedy = "name one of the WHATWG list, e.g. windows-1252, utf-16le or shift_jis";
+        SpecError::new("parse.encoding", what, remedy)
+    })
 }
 
 /// Compiles every entry of a list of the manifest.

@@ -25,6 +25,7 @@ use super::led::Led;
 use super::manifest::{Isolation, Manifest, Transport};
 use super::runner::{RunnerPort, Session};
 use super::sandbox::{ContainerState, Role, Sandbox, SandboxError, Start};
+use super::speech::Way;
 use super::versions;
 use crate::model::{EngineVersions, SignatureSetId};
 
@@ -335,6 +336,15 @@ impl Resident {
         }
     }
 
+    /// Returns the way to a socket in the container.
+    pub fn way<'a>(&'a self, live: &'a Live, socket: &'a str) -> Way<'a> {
+        Way::Inside {
+            port: &self.port,
+            generation: &live.generation,
+            socket,
+        }
+    }
+
     /// Waits for a connection into the container.
     pub async fn session(&self, live: &Live) -> Option<Session> {
         timeout(Duration::from_secs(10), self.port.session(&live.generation))
@@ -442,6 +452,10 @@ impl Resident {
                 versions::ping_driver(&self.manifest, session).await?;
                 let session = self.port.session(generation).await;
                 versions::of_command(&self.manifest, session).await
+            }
+            Transport::Dialog | Transport::Icap | Transport::Http | Transport::Drwebd => {
+                drop(session);
+                versions::of_speech(&self.manifest, (&self.port, generation)).await
             }
         }
     }

@@ -7,7 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::clamd;
 use super::manifest::Manifest;
-use super::runner::{Exec, Session};
+use super::runner::{Exec, RunnerPort, Session};
+use super::speech::{Speech, Way};
+use super::talk::within;
 use crate::model::EngineVersions;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -95,7 +97,37 @@ pub async fn of_clamd(manifest: &Manifest, session: Session) -> Result<EngineVer
     })
 }
 
-fn parse(pattern: &str, text: &str) -> Result<EngineVersions, String> {
+/// Asks a server; it answers only when it could be asked about a file.
+///
+/// # Errors
+/// Says what was seen instead of a version.
+pub async fn of_speech(
+    manifest: &Manifest,
+    (port, generation): (&RunnerPort, &str),
+) -> Result<EngineVersions, String> {
+    let speech = Speech::of(manifest)?.ok_or("the manifest does not say how it is asked")?;
+    let way = Way::Inside {
+        port,
+        generation,
+        socket: socket(manifest)?,
+    };
+    let asked = speech.versions(&way, (manifest.version.as_ref(), None));
+    let read = within(LIMIT, asked)
+        .await
+        .map_err(|error| error.to_string())?;
+    match &manifest.version {
+        Some(version) if !version.command.is_empty() => {
+            of_command(manifest, port.session(generation).await).await
+        }
+        Some(_) | None => Ok(read),
+    }
+}
+
+/// Finds a version in what was printed.
+///
+/// # Errors
+/// Quotes what there was instead.
+pub fn parse(pattern: &str, text: &str) -> Result<EngineVersions, String> {
     // A pattern is written for the one line that has the version.
     let regex = RegexBuilder::new(pattern).multi_line(true).build();
     let regex = regex.map_err(|error| error.to_string())?;

@@ -14,7 +14,7 @@ use crate::model::{
     Priority, Sha256, Timestamp, Verdict,
 };
 use crate::store::{
-    ANALYSES, BLOBS, Change, JOBS, LaneKey, Pair, RESULTS, ResultKey, Store, StoreError,
+    ANALYSES, BLOBS, Change, JOBS, LaneKey, Pair, RESULTS, ResultKey, Store, StoreError, UNLABELED,
 };
 
 use super::board::Board;
@@ -54,7 +54,7 @@ pub struct Order {
 pub fn enabled(table: &EngineTable) -> BTreeMap<EngineId, Option<EngineVersions>> {
     let enabled = table
         .iter()
-        .filter(|(_, s)| s.state != crate::model::EngineState::Disabled);
+        .filter(|(_, status)| status.state.takes_part() && !status.labeler);
     enabled
         .map(|(id, status)| (id.clone(), status.versions.clone()))
         .collect()
@@ -336,6 +336,9 @@ fn record_one(
         ..look.result.clone()
     };
     change.put(&RESULTS, &key, &result)?;
+    if result.verdict.is_detection() {
+        change.put(&UNLABELED, &id.sha256, &())?;
+    }
     let Some(mut analysis) = change.get(&ANALYSES, &id)? else {
         return Ok(Settled::Open);
     };

@@ -6,7 +6,8 @@ use tokio::sync::watch;
 
 use crate::engine::manifest::Manifest;
 use crate::model::{
-    EngineId, EngineState, EngineStatus, EngineTable, EngineVersions, ProbeCheck, Timestamp,
+    EngineId, EngineState, EngineStatus, EngineTable, EngineVersions, OutsideStatus, ProbeCheck,
+    Timestamp,
 };
 
 /// The board; clones share it.
@@ -84,6 +85,12 @@ fn blank(manifest: &Manifest, state: EngineState) -> EngineStatus {
         vendor: manifest.vendor.clone(),
         description: manifest.description.clone(),
         family: manifest.family.clone(),
+        labeler: manifest.labeler,
+        outside: manifest.outside.as_ref().map(|outside| OutsideStatus {
+            address: outside.address.to_string(),
+            sends: outside.sends.as_str().to_owned(),
+            consent: outside.consent.clone(),
+        }),
         state,
         versions: None,
         last_error: None,
@@ -94,7 +101,10 @@ fn blank(manifest: &Manifest, state: EngineState) -> EngineStatus {
         slots: manifest.run.slots,
         answered: 0,
         failed: 0,
-        memory_mb: manifest.limits.memory_mb,
+        memory_mb: match manifest.outside {
+            Some(_) => 0,
+            None => manifest.limits.memory_mb,
+        },
         signatures: None,
         probe: Vec::new(),
     }

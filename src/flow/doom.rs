@@ -14,8 +14,8 @@ use tracing::info;
 
 use crate::model::{Analysis, LedgerEntry, LedgerKind, Sha256, Timestamp};
 use crate::store::{
-    ANALYSES, BLOBS, BlobRow, Change, DOOMED, Discarded, FACTS, GRANTS, HOLDERS, KEPT, MD5S,
-    REFERENCES, Read, SHA1S, Store, StoreError, UNREAD,
+    ANALYSES, BLOBS, BlobRow, Change, DOOMED, Discarded, FACTS, GRANTS, HOLDERS, KEPT, LABELS, MD5S,
+    REFERENCES, Read, SHA1S, Store, StoreError, UNLABELED, UNREAD,
 };
 
 /// Blobs that are looked at in one change.
@@ -126,6 +126,8 @@ fn remove_rows(change: &mut Change<'_>, row: &BlobRow) -> Result<(), StoreError>
     change.remove(&BLOBS, &digests.sha256);
     change.remove(&FACTS, &digests.sha256);
     change.remove(&UNREAD, &digests.sha256);
+    change.remove(&LABELS, &digests.sha256);
+    change.remove(&UNLABELED, &digests.sha256);
     // Another file may have the same weak digest.
     if change.get(&MD5S, &digests.md5)? == Some(digests.sha256) {
         change.remove(&MD5S, &digests.md5);

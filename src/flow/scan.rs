@@ -6,7 +6,8 @@
 //! stands alone, and only then does its failure count. Nothing here assumes
 //! that the lane is in this process: it is leased from, extended and settled.
 
-use std::sync::Arc;
+pub mod outside;
+
 use std::time::Duration;
 
 use tokio::sync::RwLock;
@@ -20,6 +21,7 @@ use super::gate::{Gate, Pass};
 use super::queue::{BatchLimit, Lanes, Leased};
 use crate::engine::ask::{Asked, Engine, Health, Run};
 use crate::engine::resident::ResidentError;
+use crate::engine::respondent::Respondent;
 use crate::engine::sandbox::SandboxError;
 use crate::engine::staging::Shown;
 use crate::model::{EngineState, Verdict};
@@ -36,8 +38,8 @@ const PARTS: usize = 4;
 /// What one engine's slots share.
 #[derive(Debug)]
 pub struct Scanner {
-    /// The engine and its container.
-    pub engine: Arc<Engine>,
+    /// Who is asked.
+    pub respondent: Respondent,
     /// Where its jobs come from.
     pub lanes: Lanes,
     /// Where the files are.
@@ -90,7 +92,7 @@ impl Scanner {
     pub async fn run(&self, slot: u16, shutdown: &CancellationToken) {
         let mut failures = 0;
         while !shutdown.is_cancelled() {
-            let lane = &self.engine.manifest.id;
+            let lane = &self.respondent.manifest().id;
             let kept = self.is_kept_for_people(slot);
             let leased = match kept {
                 true => self.lanes.lease_interactive(lane, self.batch_limit()),
@@ -114,12 +116,12 @@ impl Scanner {
     /// Tells whether a slot stays out of the night's work: a batch of the night that is under way
     /// is not broken off, so the last free slot is for people as long as they are about.
     fn is_kept_for_people(&self, slot: u16) -> bool {
-        let manifest = &self.engine.manifest;
+        let manifest = self.respondent.manifest();
         slot == 0 && manifest.run.slots > 1 && self.lanes.has_people(&manifest.id)
     }
 
     async fn rest(&self, kept: bool, shutdown: &CancellationToken) {
-        let lane = &self.engine.manifest.id;
+        let lane = &self.respondent.manifest().id;
         let arrived = async {
             match kept {
                 // The night's wake-ups are for the other slots.
@@ -148,10 +150,11 @@ impl Scanner {
     /// Takes its share of what waits, so that every slot has something to do, but
     /// no crumbs while there is more: a batch costs a start of the engine.
     fn batch_limit(&self) -> BatchLimit {
-        let run = &self.engine.manifest.run;
-        let depth = self.lanes.depth(&self.engine.manifest.id);
+        let manifest = self.respondent.manifest();
+        let run = &manifest.run;
+        let depth = self.lanes.depth(&manifest.id);
         let waiting = (depth.interactive + depth.nightly).saturating_sub(depth.leased);
-        let (slots, most) = (u64::from(run.slots), self.engine.most_files());
+        let (slots, most) = (u64::from(run.slots), self.respondent.most_files());
         let least = if waiting > 2 * slots {
             (most / LEAST_PART).max(1)
         } else {
@@ -161,14 +164,14 @@ impl Scanner {
         BatchLimit {
             files: usize::try_from(share).unwrap_or(1),
             bytes: run.batch_mb << 20,
-            lease: self.lease(self.engine.most_files()),
+            lease: self.lease(self.respondent.most_files()),
         }
     }
 
     /// How long a batch may hold its claim: its deadline, a new container, and some.
     fn lease(&self, files: u64) -> Duration {
-        let startup = Duration::from_secs(self.engine.manifest.run.startup_seconds);
-        self.engine.deadline(files) + startup + Duration::from_secs(60)
+        let startup = Duration::from_secs(self.respondent.manifest().run.startup_seconds);
+        self.respondent.deadline(files) + startup + Duration::from_secs(60)
     }
 
     /// Brings a leased batch to an end; false if nobody could be asked and the jobs went back.
@@ -188,7 +191,7 @@ impl Scanner {
             }
             // As for the longest batch: its turn may come only after another slot's.
             self.lanes
-                .extend(&batch, self.lease(self.engine.most_files()));
+                .extend(&batch, self.lease(self.respondent.most_files()));
             let settled = match self.attempt_in_turn(&batch, turn).await {
                 Attempt::Asked(asked) => {
                     let next = Turn::after(&asked);
@@ -197,7 +200,7 @@ impl Scanner {
                 }
                 Attempt::Never(reason) => self.fail(batch, &reason).await.map(|()| Vec::new()),
                 Attempt::Later(reason) => {
-                    warn!(engine.name = %self.engine.manifest.id, reason, "Jobs wait");
+                    warn!(engine.name = %self.respondent.manifest().id, reason, "Jobs wait");
                     Err(batch)
                 }
             };
@@ -231,31 +234,32 @@ impl Scanner {
             Pass::Open => {}
             Pass::Closed(reason) => return Attempt::Never(reason),
         }
-        let lease = match self.engine.resident.acquire().await {
+        match &self.respondent {
+            Respondent::Contained(engine) => self.attempt_contained(engine, batch).await,
+            Respondent::Outside(outside) => self.attempt_outside(outside, batch).await,
+        }
+    }
+
+    async fn attempt_contained(&self, engine: &Engine, batch: &[Leased]) -> Attempt {
+        let lease = match engine.resident.acquire().await {
             Ok(lease) => lease,
             Err(error) => return self.no_container(&error),
         };
         self.gate.started();
-        self.board
-            .ready(&self.engine.manifest.id, &lease.live.versions);
-        let asked = self.engine.ask(&lease, self.show(batch)).await;
+        self.board.ready(&engine.manifest.id, &lease.live.versions);
+        let asked = engine.ask(&lease, self.show(batch)).await;
         match &asked.health {
-            Health::Fine => {
-                self.engine
-                    .resident
-                    .release(lease, batch.len() as u64)
-                    .await
-            }
+            Health::Fine => engine.resident.release(lease, batch.len() as u64).await,
             Health::Suspect(reason) => {
                 self.trouble(EngineState::Ready, reason);
-                self.engine.resident.retire(lease).await;
+                engine.resident.retire(lease).await;
             }
         }
         Attempt::Asked(Box::new(asked))
     }
 
     fn show(&self, batch: &[Leased]) -> Vec<Shown> {
-        let extensions = &self.engine.manifest.run.extensions;
+        let extensions = &self.respondent.manifest().run.extensions;
         let show = |leased: &Leased| Shown {
             blob: self.blobs.path(&leased.job.id.analysis.sha256),
             extension: leased
@@ -278,7 +282,7 @@ impl Scanner {
             | ResidentError::Died { .. }
             | ResidentError::Silent { .. } => {
                 // Every slot counts each start it waited for.
-                let slots = u32::from(self.engine.manifest.run.slots);
+                let slots = u32::from(self.respondent.manifest().run.slots);
                 if self.gate.failed_start() >= self.attempts * slots {
                     Attempt::Never(format!("the engine does not start: {reason}"))
                 } else {
@@ -290,7 +294,7 @@ impl Scanner {
 
     fn trouble(&self, state: EngineState, reason: &str) {
         self.board
-            .trouble(&self.engine.manifest.id, state, (reason, now()));
+            .trouble(&self.respondent.manifest().id, state, (reason, now()));
     }
 
     /// Records what was answered; returns what must be asked again, in batches.
@@ -313,7 +317,7 @@ impl Scanner {
                     staged: answer.staged,
                 });
             } else {
-                debug!(engine.name = %self.engine.manifest.id, verdict = ?answer.verdict, "Again");
+                debug!(engine.name = %self.respondent.manifest().id, verdict = ?answer.verdict, "Again");
                 again.push(leased);
             }
         }
@@ -328,7 +332,7 @@ impl Scanner {
         let jobs = answers.iter().map(|answer| answer.leased.clone()).collect();
         let recorded = self.recorder.record(answers, run).await;
         recorded.map_err(|error| {
-            error!(engine.name = %self.engine.manifest.id, %error, "Cannot record answers");
+            error!(engine.name = %self.respondent.manifest().id, %error, "Cannot record answers");
             jobs
         })
     }
@@ -348,7 +352,7 @@ impl Scanner {
     /// # Errors
     /// The whole batch, if that could not be recorded.
     async fn pass_over_oversize(&self, batch: Vec<Leased>) -> Result<Vec<Leased>, Vec<Leased>> {
-        let limit_mb = self.engine.manifest.limits.file_mb;
+        let limit_mb = self.respondent.manifest().limits.file_mb;
         let (large, rest): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|leased| leased.job.size_bytes > limit_mb << 20);

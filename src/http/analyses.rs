@@ -17,7 +17,9 @@ use super::auth::Caller;
 use super::envelope::{Answer, Base, Descriptor, Links, Object};
 use super::error::{ApiError, ErrorBody};
 use super::files::{FileAttributes, file_object};
-use super::results::{Coverage, EngineAnswer, KnownDistributors, WireStats, answers, named};
+use super::results::{
+    Coverage, EngineAnswer, KnownDistributors, ThreatClassification, WireStats, answers, named,
+};
 use super::{App, download};
 use crate::model::{Analysis, AnalysisId, AnalysisStatus, EngineId, FileHash, Md5, Stats};
 use crate::store::{BlobRow, Store, StoreError};
@@ -48,6 +50,9 @@ pub struct AnalysisAttributes {
     /// Whose software the file is, if it is anybody's here.
     #[serde(skip_serializing_if = "Option::is_none")]
     known_distributors: Option<KnownDistributors>,
+    /// What family the detections are of, once that is found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    popular_threat_classification: Option<ThreatClassification>,
 }
 
 /// What an analysis stands on, beside it.
@@ -331,6 +336,7 @@ pub fn object(
     let date = analysis.completed_at.unwrap_or(analysis.created_at);
     let known = KnownDistributors::find(&app.api.store, &analysis.id.sha256, caller)?;
     let (mut wire, mut results) = (stats.into(), named(app, given));
+    let classification = ThreatClassification::find(&app.api.store, &analysis.id.sha256, &wire)?;
     if let Some(known) = &known {
         known.dispute(&mut wire, &mut results);
     }
@@ -340,6 +346,7 @@ pub fn object(
         stats: wire,
         results,
         known_distributors: known,
+        popular_threat_classification: classification,
         coverage: Coverage {
             answered: stats.answered(),
             enabled: analysis.engines.len().try_into().unwrap_or(u32::MAX),

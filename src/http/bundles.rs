@@ -26,7 +26,7 @@ use super::error::{ApiError, ErrorBody, no_room};
 use super::updates::{UpdateAttributes, update_object};
 use super::upload::{check_length, parse_engines};
 use super::{App, download, now};
-use crate::model::{EngineId, EngineState};
+use crate::model::EngineId;
 use crate::nightly::Refusal;
 use crate::nightly::bundle::{self, Candidate, Export, Terms, Verified};
 
@@ -219,7 +219,7 @@ async fn verify(app: &App, file: File) -> Result<(Verified, String), ApiError> {
     let max_bytes = room(app)?;
     let table = app.api.engines.borrow().clone();
     let enabled = table.into_values();
-    let enabled = enabled.filter(|status| status.state != EngineState::Disabled);
+    let enabled = enabled.filter(|status| status.state.takes_part());
     let engines: BTreeSet<EngineId> = enabled.map(|status| status.id).collect();
     let config = Arc::clone(&app.api.config);
     let verified = spawn_blocking(move || {

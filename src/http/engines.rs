@@ -27,11 +27,17 @@ pub struct EngineAttributes {
     /// Whose signatures it carries, if they are also another's: they are one opinion then.
     #[serde(skip_serializing_if = "Option::is_none")]
     family: Option<FamilyOf>,
-    /// `disabled`, `image-missing`, `proving`, `unproven`, `starting`, `ready`, `idle` or
-    /// `backing-off`.
+    /// Where it is, if it is a server that is not in a container here: files go there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outside: Option<OutsideOf>,
+    /// `disabled`, `needs-consent`, `image-missing`, `proving`, `unproven`, `starting`, `ready`,
+    /// `idle` or `backing-off`.
     state: &'static str,
     /// Whether a file given to it now would be scanned.
     can_scan: bool,
+    /// Set on what names families by what other engines say, and looks at no file.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    labeler: bool,
     /// What it scans with, read from its running container.
     versions: Option<Versions>,
     /// The last thing that went wrong.
@@ -91,6 +97,17 @@ pub struct FamilyOf {
     of: String,
     /// Where it is said.
     source: String,
+}
+
+/// A server that is not in a container here.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OutsideOf {
+    /// Its address.
+    address: String,
+    /// What goes there: `file` or `hash`.
+    sends: String,
+    /// The operator's words by which it may; without them nothing goes.
+    consent: Option<String>,
 }
 
 /// How jobs ended.
@@ -268,7 +285,8 @@ fn object(status: &EngineStatus, base: &Base) -> Object<EngineAttributes> {
 fn attributes(status: EngineStatus) -> EngineAttributes {
     EngineAttributes {
         state: status.state.as_str(),
-        can_scan: status.state.can_scan(),
+        can_scan: status.can_scan(),
+        labeler: status.labeler,
         versions: status.versions.map(Versions::from),
         name: status.name,
         vendor: status.vendor,
@@ -276,6 +294,11 @@ fn attributes(status: EngineStatus) -> EngineAttributes {
         family: status.family.map(|family| FamilyOf {
             of: family.of,
             source: family.source,
+        }),
+        outside: status.outside.map(|outside| OutsideOf {
+            address: outside.address,
+            sends: outside.sends,
+            consent: outside.consent,
         }),
         last_error: status.last_error,
         last_error_date: status.last_error_at.map(|at| at.seconds()),

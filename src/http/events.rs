@@ -165,6 +165,7 @@ const fn is_everybodys(kind: EventKind) -> bool {
         | K::DisputeSent
         | K::DisputeBounced
         | K::DisputeUnanswered
+        | K::DisputeDelayed
         | K::SubscriptionDisabled => false,
     }
 }

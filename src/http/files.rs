@@ -17,12 +17,12 @@ use super::envelope::{
     Answer, Base, Collection, Descriptor, Links, Object, PageQuery, Paging, invalid_cursor,
 };
 use super::error::{ApiError, ErrorBody};
-use super::results::{Coverage, EngineAnswer, KnownDistributors, WireStats, answers, named};
+use super::results::{
+    Coverage, EngineAnswer, KnownDistributors, ThreatClassification, WireStats, answers, named,
+};
 use super::{App, now, upload};
 use crate::flow::ingest::Submission;
-use crate::model::{
-    Analysis, EngineId, EngineResult, EngineState, FileHash, Priority, Reuse, Stats,
-};
+use crate::model::{Analysis, EngineId, EngineResult, FileHash, Priority, Reuse, Stats};
 use crate::store::{BlobRow, Page};
 
 /// The form an upload comes as.
@@ -68,6 +68,9 @@ pub struct FileAttributes {
     /// Whose software it is, if it is anybody's here.
     #[serde(skip_serializing_if = "Option::is_none")]
     known_distributors: Option<KnownDistributors>,
+    /// What family the detections are of, once that is found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    popular_threat_classification: Option<ThreatClassification>,
     #[serde(flatten)]
     last_analysis: Option<LastAnalysis>,
 }
@@ -334,6 +337,9 @@ pub fn file_object(
             &mut last.last_analysis_results,
         );
     }
+    let stats = last.as_ref().map(|last| &last.last_analysis_stats);
+    let label = |stats| ThreatClassification::find(&app.api.store, &blob.digests.sha256, stats);
+    let classification = stats.map(label).transpose()?.flatten();
     let id = blob.digests.sha256.to_string();
     let analyzed = last.as_ref().map_or(0, |last| last.last_analysis_date);
     let story = Story::of(&app.api.store, caller, blob)?;
@@ -358,6 +364,7 @@ pub fn file_object(
         total_votes: Votes::default(),
         downloadable: true,
         known_distributors: known,
+        popular_threat_classification: classification,
         last_analysis: last,
     };
     let links = Links::to(base.url(&format!("/files/{id}")));
@@ -405,7 +412,7 @@ fn last_words(
     let others = app.api.engines.borrow();
     let others = others
         .iter()
-        .filter(|(_, status)| status.state != EngineState::Disabled);
+        .filter(|(_, status)| status.state.takes_part());
     let others: BTreeSet<_> = others
         .map(|(id, _)| id.clone())
         .filter(|id| !analysis.engines.contains(id))
@@ -418,9 +425,9 @@ fn last_words(
 /// Counts the engines that should have answered: those asked and those enabled since.
 fn enabled(app: &App, analysis: &Analysis) -> u32 {
     let table = app.api.engines.borrow();
-    let more = table.values().filter(|status| {
-        status.state != EngineState::Disabled && !analysis.engines.contains(&status.id)
-    });
+    let more = table
+        .values()
+        .filter(|status| status.state.takes_part() && !analysis.engines.contains(&status.id));
     let count = analysis.engines.len() + more.count();
     count.try_into().unwrap_or(u32::MAX)
 }

@@ -83,10 +83,11 @@ fn readiness(app: &App) -> Readiness {
 }
 
 fn check_engines(table: &EngineTable) -> Check {
-    let able = table.values().filter(|s| s.state.can_scan()).count();
+    let able = table.values().filter(|s| s.can_scan()).count();
+    let all = table.values().filter(|s| !s.labeler).count();
     Check {
         ok: able > 0,
-        seen: format!("{able} of {} engines can scan", table.len()),
+        seen: format!("{able} of {all} engines can scan"),
     }
 }
 

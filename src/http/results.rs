@@ -14,7 +14,7 @@ use crate::flow::known::known;
 use crate::model::{
     Analysis, Change, EngineId, EngineResult, EngineVersions, Sha256, Stats, Verdict,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{LABELS, Store, StoreError};
 
 /// How many engines gave an answer, of those that were asked.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -113,6 +113,49 @@ impl From<Change> for AnswerChange {
             result_before: change.before.name().map(ToString::to_string),
             signature_set_before: set.map(|set| set.0),
         }
+    }
+}
+
+/// What family the detections are of: VirusTotal's `popular_threat_classification`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ThreatClassification {
+    /// One name out of what the engines call it.
+    suggested_threat_label: String,
+    /// How many engines' names it was made of.
+    popular_threat_name: Vec<PopularName>,
+    /// Who made it, by its id here.
+    labeler: String,
+}
+
+/// A name and how many engines it stands on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PopularName {
+    count: usize,
+    value: String,
+}
+
+impl ThreatClassification {
+    /// Returns the label of a file that is detected now.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn find(
+        store: &Store,
+        sha256: &Sha256,
+        stats: &WireStats,
+    ) -> Result<Option<Self>, StoreError> {
+        if stats.malicious + stats.suspicious == 0 {
+            return Ok(None);
+        }
+        let label = store.get(&LABELS, sha256)?;
+        Ok(label.map(|label| Self {
+            suggested_threat_label: label.family.to_string(),
+            popular_threat_name: vec![PopularName {
+                count: label.names.len(),
+                value: label.family.to_string(),
+            }],
+            labeler: label.labeler.to_string(),
+        }))
     }
 }
 

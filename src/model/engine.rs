@@ -87,9 +87,17 @@ pub struct EngineVersions {
     /// Day on which the license ends as `YYYYMMDD`, where the engine tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license_expires: Option<String>,
-    /// Content id of the container image (`sha256:…`).
+    /// Content id of the container image (`sha256:…`); the address of an engine that has none,
+    /// because it is a server elsewhere.
     pub image: String,
     /// The signature set mounted into the container, if the engine has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature_set: Option<SignatureSetId>,
+}
+
+impl EngineVersions {
+    /// Tells whether they are those of a server elsewhere, which has no image.
+    pub fn is_outside(&self) -> bool {
+        self.image.contains("://")
+    }
 }

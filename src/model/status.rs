@@ -12,6 +12,8 @@ use super::{EngineId, EngineVersions, SignatureStatus, Timestamp};
 pub enum EngineState {
     /// The operator switched it off.
     Disabled,
+    /// It is outside of this machine, and the operator has not consented that files go there.
+    NeedsConsent,
     /// Its image is not built.
     ImageMissing,
     /// The probe has not yet shown that the sandbox holds for it.
@@ -33,6 +35,7 @@ impl EngineState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
+            Self::NeedsConsent => "needs-consent",
             Self::ImageMissing => "image-missing",
             Self::Proving => "proving",
             Self::Unproven => "unproven",
@@ -41,6 +44,11 @@ impl EngineState {
             Self::Idle => "idle",
             Self::BackingOff => "backing-off",
         }
+    }
+
+    /// Tells whether the engine is one of those that are asked about files.
+    pub const fn takes_part(self) -> bool {
+        !matches!(self, Self::Disabled | Self::NeedsConsent)
     }
 
     /// Tells whether a job given to the engine now would be scanned.
@@ -58,6 +66,18 @@ pub struct ProbeCheck {
     pub held: bool,
     /// What was seen, in one sentence.
     pub seen: String,
+}
+
+/// Where an engine is that is not in a container of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutsideStatus {
+    /// Its address.
+    pub address: String,
+    /// What goes there: `file` or `hash`.
+    pub sends: String,
+    /// The operator's words by which it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<String>,
 }
 
 /// Engines that carry the same signatures: they are one opinion.
@@ -84,6 +104,12 @@ pub struct EngineStatus {
     /// Whose signatures it carries, if they are also another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
+    /// Whether it names families by what other engines say, and looks at no file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub labeler: bool,
+    /// Where it is, if it is not in a container of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<OutsideStatus>,
     /// Where it stands.
     pub state: EngineState,
     /// Versions read from the running container.
@@ -107,7 +133,7 @@ pub struct EngineStatus {
     pub answered: u64,
     /// Jobs that ended in a timeout or a failure since the daemon started.
     pub failed: u64,
-    /// Memory its container may use, in mebibytes.
+    /// Memory its container may use, in mebibytes; 0 if it has none.
     pub memory_mb: u64,
     /// How its signatures fare, if they are not in its image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +141,13 @@ pub struct EngineStatus {
     /// What the probe saw, if it ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probe: Vec<ProbeCheck>,
+}
+
+impl EngineStatus {
+    /// Tells whether a file given to it now would be scanned.
+    pub const fn can_scan(&self) -> bool {
+        !self.labeler && self.state.can_scan()
+    }
 }
 
 /// Every engine's status, by id.

@@ -22,6 +22,12 @@ impl Pair {
     /// Names what an engine scans with.
     pub fn of(versions: &EngineVersions) -> Self {
         let set = versions.signature_set.as_ref().map(|set| set.0.as_str());
+        if versions.is_outside() {
+            // A server elsewhere has neither image nor set; what it says of itself stands for them.
+            let said = [&versions.engine, &versions.signatures].map(|said| said.as_deref());
+            let said = said.map(Option::unwrap_or_default).join("\n");
+            return Self::named(&versions.image, Some(&said));
+        }
         Self::named(&versions.image, set)
     }
 

@@ -22,9 +22,9 @@ use super::rows::{
 use super::{StoreError, failed, layout};
 use crate::model::{
     Analysis, AnalysisId, Comment, Delivery, Dispute, EngineId, EngineResult, Entry, Event,
-    FileFacts, FileRequest, Incident, Item, ItemPath, Job, KeyId, Md5, Publisher, PublisherId,
-    Rescan, Sha1, Sha256, SignatureSet, SignatureSetId, Standing, Subscription, Timestamp, Trashed,
-    Update, Usage, User, UserId, Vendor, VendorId,
+    FileFacts, FileRequest, Incident, Item, ItemPath, Job, KeyId, Label, Md5, Publisher,
+    PublisherId, Rescan, Sha1, Sha256, SignatureSet, SignatureSetId, Standing, Subscription,
+    Timestamp, Trashed, Update, Usage, User, UserId, Vendor, VendorId,
 };
 
 /// One table: its name, the type of its keys and of its rows.
@@ -50,7 +50,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 52;
+pub(super) const TABLES: usize = 54;
 
 /// A table's place here is part of its rows' keys: new tables come last, none ever moves.
 pub(super) const NAMES: [&str; TABLES] = [
@@ -106,6 +106,8 @@ pub(super) const NAMES: [&str; TABLES] = [
     "deadlines",
     "unread",
     "doomed",
+    "labels",
+    "unlabeled",
 ];
 
 /// Blobs by SHA-256.
@@ -218,6 +220,10 @@ pub const DEADLINES: Table<(u64, u64), ()> = Table::new(49);
 pub const UNREAD: Table<Sha256, ()> = Table::new(50);
 /// Blobs that somebody let go of: whether anybody still holds them is to be looked at.
 pub const DOOMED: Table<Sha256, ()> = Table::new(51);
+/// What family the engines' names for a blob are of.
+pub const LABELS: Table<Sha256, Label> = Table::new(52);
+/// Blobs of which that is still to be found out.
+pub const UNLABELED: Table<Sha256, ()> = Table::new(53);
 
 /// How often opening the files is tried again.
 const REOPENINGS: usize = 100;

@@ -1,11 +1,12 @@
-//! The eight engines for real: each image, each manifest's command, in the
+//! The free engines for real: each image, each manifest's command, in the
 //! sandbox's own restrictions.
 //!
 //! `UPDATE_GOLDEN=1` records what they print as the fixtures of the parsers.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod samples;
+mod optional;
+pub mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -4,6 +4,7 @@
 
 mod broker;
 mod bundle;
+mod catalog;
 mod cli;
 mod collection;
 mod disputes;
@@ -14,9 +15,11 @@ mod feeds;
 mod flow;
 mod http;
 mod incident;
+mod labels;
 mod ledger;
 mod machine;
 mod monitor;
+mod names;
 mod night;
 mod notify;
 mod oidc;
@@ -31,6 +34,7 @@ mod story;
 mod support;
 mod system;
 mod tidy;
+mod transports;
 mod updater;
 mod verdicts;
 mod vt_py;

@@ -2,6 +2,8 @@
 //!
 //! `tests/fixtures/engines/<id>/<case>.out` is what an engine left behind,
 //! `<case>.json` what must be read from it. `UPDATE_GOLDEN=1` writes the latter.
+//! A `.out` without a line `files:` is output that others recorded of the engine's
+//! own command line: every path it names is a file.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,8 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use acquit::engine::manifest::Manifest;
-use acquit::engine::parser::{Output, Parsed, Parser};
+use acquit::engine::manifest::{Manifest, Standing};
+use acquit::engine::parser::{Output, Parsed, Parser, Recorded};
 use acquit::model::Verdict;
 use proptest::prelude::*;
 
@@ -90,6 +92,18 @@ impl Golden {
         parser.parse(output, &files, self.sentinel.as_deref())
     }
 
+    /// Tells whether it is of a scan as Acquit makes it.
+    fn is_staged(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// Reads it as output of which nobody knows what was scanned.
+    fn parse_recorded(&self, parser: &Parser) -> Vec<Recorded> {
+        parser
+            .parse_recorded(self.exit, &self.stdout, &self.stderr)
+            .results
+    }
+
     fn clean(&self, parser: &Parser) -> BTreeSet<usize> {
         let parsed = self.parse(parser).into_iter().enumerate();
         parsed
@@ -120,10 +134,24 @@ pub fn engine(id: &str) -> (Manifest, Parser) {
     (manifest, parser)
 }
 
-/// Every recorded output with its engine's parser, made ready once.
-static ALL: LazyLock<Vec<(PathBuf, Golden, Parser)>> = LazyLock::new(read_all);
+/// A recorded output, where it lies, and what reads it.
+type Case = (PathBuf, Golden, Parser);
 
-fn read_all() -> Vec<(PathBuf, Golden, Parser)> {
+/// Every output of a scan with its engine's parser, made ready once.
+static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
+    let mut all = read_all();
+    all.retain(|(_, golden, _)| golden.is_staged());
+    all
+});
+
+/// Every output of an engine's own command line, with what reads that.
+static PLAIN: LazyLock<Vec<Case>> = LazyLock::new(|| {
+    let mut all = read_all();
+    all.retain(|(_, golden, _)| !golden.is_staged());
+    all
+});
+
+fn read_all() -> Vec<Case> {
     let mut found = Vec::new();
     for directory in fs::read_dir(fixtures()).unwrap() {
         let directory = directory.unwrap();
@@ -131,12 +159,39 @@ fn read_all() -> Vec<(PathBuf, Golden, Parser)> {
         for file in fs::read_dir(directory.path()).unwrap() {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "out") {
-                found.push((path.clone(), Golden::read(&path), engine(&id).1));
+                let golden = Golden::read(&path);
+                let parser = reader(&id, &golden);
+                found.push((path, golden, parser));
             }
         }
     }
     found.sort_by(|one, other| one.0.cmp(&other.0));
     found
+}
+
+/// Returns what reads a recorded output.
+fn reader(id: &str, golden: &Golden) -> Parser {
+    let (manifest, parser) = engine(id);
+    match manifest.plain {
+        Some(plain) if !golden.is_staged() => Parser::new(&plain.parse).unwrap(),
+        _ => parser,
+    }
+}
+
+/// What was read of recorded output, in the form it is kept in.
+fn plain_results(golden: &Golden, parser: &Parser) -> String {
+    let results = golden.parse_recorded(parser).into_iter().map(|recorded| {
+        let verdict = &recorded.verdict;
+        serde_json::json!({
+            "path": recorded.path,
+            "member": recorded.member,
+            "category": verdict.category(),
+            "result": verdict.name().map(|name| name.as_str()),
+            "reason": verdict.reason(),
+        })
+    });
+    let results: Vec<_> = results.collect();
+    serde_json::to_string_pretty(&results).unwrap() + "\n"
 }
 
 /// What was read, in the form it is kept in.
@@ -157,8 +212,11 @@ fn results(golden: &Golden, parsed: &[Parsed]) -> String {
 #[test]
 fn every_recorded_output_is_read_as_expected() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
-    for (path, golden, parser) in ALL.iter() {
-        let seen = results(golden, &golden.parse(parser));
+    for (path, golden, parser) in ALL.iter().chain(PLAIN.iter()) {
+        let seen = match golden.is_staged() {
+            true => results(golden, &golden.parse(parser)),
+            false => plain_results(golden, parser),
+        };
         let expected = path.with_extension("json");
         if update {
             fs::write(&expected, &seen).unwrap();
@@ -168,27 +226,78 @@ fn every_recorded_output_is_read_as_expected() {
     }
 }
 
+/// What must be seen of every engine that runs here.
+const HARD_CASES: [&str; 6] = [
+    "clean",
+    "known-bad",
+    "several",
+    "encrypted",
+    "killed",
+    "broken",
+];
+/// Staged cases an engine has at least, as far as what is known of it gives them.
+const LEAST_CASES: usize = 6;
+
 #[test]
 fn every_engine_has_its_hard_cases() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines");
-    for manifest in fs::read_dir(root).unwrap() {
-        let path = manifest.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "toml") {
-            continue;
+    for manifest in manifests() {
+        let dir = fixtures().join(manifest.id.as_str());
+        let runs_here = matches!(manifest.standing, Standing::Installed | Standing::Optional);
+        // No label is encrypted.
+        if runs_here && !manifest.labeler {
+            for case in HARD_CASES {
+                let golden = dir.join(format!("{case}.out"));
+                assert!(golden.is_file(), "{} is missing", golden.display());
+            }
         }
-        let id = path.file_stem().unwrap().to_str().unwrap();
-        for case in [
-            "clean",
-            "known-bad",
-            "several",
-            "encrypted",
-            "killed",
-            "broken",
-        ] {
-            let golden = fixtures().join(id).join(format!("{case}.out"));
-            assert!(golden.is_file(), "{} is missing", golden.display());
+        let cases = ALL
+            .iter()
+            .filter(|(path, ..)| path.starts_with(&dir))
+            .count();
+        assert!(cases >= LEAST_CASES, "{} has {cases} cases", manifest.id);
+    }
+}
+
+#[test]
+fn catalog_is_as_large_as_it_says() {
+    let (engines, cases) = (manifests().len(), ALL.len() + PLAIN.len());
+    assert!(engines >= 100, "{engines} engines");
+    assert!(cases >= 600, "{cases} golden cases");
+}
+
+fn manifests() -> Vec<Manifest> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines");
+    let paths = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let paths = paths.filter(|path| path.extension().is_some_and(|it| it == "toml"));
+    paths.map(|path| Manifest::load(&path).unwrap()).collect()
+}
+
+/// A file whose name is printed as clean is no proof for another, and what is cut
+/// off in recorded output never turns a file that was detected into a clean one.
+#[test]
+fn recorded_output_cut_anywhere_never_acquits_what_was_detected() {
+    for (path, golden, parser) in PLAIN.iter() {
+        let bad = detected(&golden.parse_recorded(parser));
+        for end in 0..golden.stdout.len() {
+            let mut cut = golden.clone();
+            cut.stdout.truncate(end);
+            let clean = cut.parse_recorded(parser).into_iter();
+            let clean = clean.filter(|recorded| recorded.verdict == Verdict::Undetected);
+            for recorded in clean.filter(|recorded| recorded.path.is_some()) {
+                let acquitted = bad.contains(&recorded.path);
+                assert!(!acquitted, "{} cut at byte {end}", path.display());
+            }
         }
     }
+}
+
+fn detected(results: &[Recorded]) -> BTreeSet<Option<String>> {
+    let bad = results
+        .iter()
+        .filter(|recorded| recorded.verdict.is_detection());
+    bad.map(|recorded| recorded.path.clone()).collect()
 }
 
 #[test]

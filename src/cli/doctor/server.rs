@@ -138,6 +138,10 @@ fn engine(engine: &Engine) -> Finding {
     match state.as_str() {
         "ready" | "idle" => Finding::ok(check, able(engine)),
         "disabled" => Finding::skipped(check, "disabled by the configuration"),
+        "needs-consent" => Finding::skipped(
+            check,
+            "is outside of this machine, and nobody consented that files go there",
+        ),
         "proving" | "starting" => {
             let seen = [state, &*last].join(" ").trim().to_owned();
             Finding::warn(check, seen, "wait a little and look again")

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::check::Problem;
-use super::{Manifest, Problems};
+use super::{Manifest, Problems, Standing};
+use crate::config::Engines;
 use crate::model::EngineId;
 
 /// Every engine there is, and every manifest that is none.
@@ -40,6 +41,21 @@ impl Catalog {
             }
         }
         catalog
+    }
+
+    /// Returns the engines that take part: what is installed by itself, and what is enabled.
+    pub fn chosen(&self, config: &Engines) -> impl Iterator<Item = &Manifest> {
+        self.engines.values().filter(|manifest| {
+            let named = config.enabled.iter().any(|id| id == manifest.id.as_str());
+            named || manifest.standing == Standing::Installed
+        })
+    }
+
+    /// Leaves out the engines that do not take part.
+    pub fn narrow(mut self, config: &Engines) -> Self {
+        let chosen: Vec<_> = self.chosen(config).map(|it| it.id.clone()).collect();
+        self.engines.retain(|id, _| chosen.contains(id));
+        self
     }
 
     fn add(&mut self, path: PathBuf) {
@@ -111,6 +127,18 @@ mod tests {
         let catalog = Catalog::load(&dirs);
         assert!(catalog.engines.is_empty());
         assert_eq!(catalog.broken.len(), 1);
+    }
+
+    #[test]
+    fn recipes_take_part_only_where_they_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let recipe = GOOD.replace("[run]", "standing = \"recipe\"\n[run]");
+        std::fs::write(dir.path().join("yara.toml"), recipe).unwrap();
+        let catalog = Catalog::load(&[dir.path().to_owned()]);
+        let mut config = Engines::default();
+        assert_eq!(catalog.chosen(&config).count(), 0);
+        config.enabled = vec!["yara".to_owned()];
+        assert_eq!(catalog.chosen(&config).count(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Component, Path};
 
 use super::locate::{self, Place};
-use super::{Manifest, Run, Signatures, Transport, Version};
+use super::{Manifest, Signatures};
 use crate::engine::parser::Parser;
 
 /// One thing that is wrong with a manifest.
@@ -121,7 +121,9 @@ fn of_manifest(manifest: &Manifest, path: &Path) -> Vec<Problem> {
     }
     problems.extend(of_texts(manifest));
     problems.extend(of_image(manifest));
-    problems.extend(of_run(&manifest.run));
+    problems.extend(super::run::problems(manifest));
+    problems.extend(super::poll::problems(&manifest.run));
+    problems.extend(super::outside::problems(manifest));
     problems.extend(super::range::problems(manifest));
     problems.extend(
         manifest
@@ -132,11 +134,12 @@ fn of_manifest(manifest: &Manifest, path: &Path) -> Vec<Problem> {
     );
     problems.extend(super::update::problems(manifest));
     problems.extend(super::family::problems(manifest));
+    problems.extend(super::recipe::problems(manifest));
     problems.extend(
         manifest
             .version
             .as_ref()
-            .map(of_version)
+            .map(|version| super::version::problems(version, manifest.run.transport))
             .unwrap_or_default(),
     );
     problems.extend(of_parser(manifest));
@@ -200,83 +203,6 @@ fn is_digest(reference: &str) -> bool {
     })
 }
 
-fn of_run(run: &Run) -> Vec<Problem> {
-    let mut problems = match run.transport {
-        Transport::Command => of_command(run),
-        Transport::Clamd => of_clamd(run),
-        Transport::Driver => of_driver(run),
-    };
-    for (number, extension) in run.extensions.iter().enumerate() {
-        let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-        if !(1..=12).contains(&extension.len()) || !extension.bytes().all(legal) {
-            let key = format!("run.extensions.{number}");
-            let what = format!("`{extension}` is no extension");
-            problems.push(Problem::new(
-                &key,
-                what,
-                "write 1 to 12 of a-z and 0-9, without a dot",
-            ));
-        }
-    }
-    for name in run.env.keys() {
-        let legal = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
-        if name.is_empty() || !name.bytes().all(legal) || name.starts_with("ACQUIT_") {
-            let what = format!("`{name}` cannot be set");
-            let remedy = "use letters, digits and _; ACQUIT_… is taken";
-            problems.push(Problem::new("run.env", what, remedy));
-        }
-    }
-    problems
-}
-
-fn of_command(run: &Run) -> Vec<Problem> {
-    let mut problems = super::placeholder::problems(&run.command);
-    if run.command.is_empty() {
-        let remedy = "give the program and its arguments as a list";
-        problems.push(Problem::new("run.command", "there is no command", remedy));
-    }
-    if !run.daemon.is_empty() || run.socket.is_some() {
-        let what = "`daemon` and `socket` belong to the transports clamd and driver";
-        problems.push(Problem::new(
-            "run",
-            what,
-            "remove them, or set transport to \"clamd\" or \"driver\"",
-        ));
-    }
-    problems
-}
-
-fn of_clamd(run: &Run) -> Vec<Problem> {
-    let mut problems = of_daemon(run);
-    if !run.command.is_empty() {
-        let what = "the transport clamd runs no command";
-        problems.push(Problem::new("run.command", what, "remove it"));
-    }
-    problems
-}
-
-fn of_driver(run: &Run) -> Vec<Problem> {
-    let mut problems = of_daemon(run);
-    if !run.command.is_empty() {
-        problems.extend(super::placeholder::problems(&run.command));
-    }
-    problems
-}
-
-fn of_daemon(run: &Run) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if run.daemon.is_empty() {
-        let remedy = "give the daemon's command line, in the foreground";
-        problems.push(Problem::new("run.daemon", "there is no daemon", remedy));
-    }
-    let in_tmp = |socket: &Path| is_clean(socket) && socket.starts_with("/tmp");
-    if !run.socket.as_deref().is_some_and(in_tmp) {
-        let what = "there is no socket that the daemon could make";
-        problems.push(Problem::new("run.socket", what, "name a path below /tmp"));
-    }
-    problems
-}
-
 /// Tells whether a path is absolute and goes nowhere but down.
 pub(super) fn is_clean(path: &Path) -> bool {
     let goes_down = |part| matches!(part, Component::RootDir | Component::Normal(_));
@@ -310,43 +236,19 @@ fn of_signatures(signatures: &Signatures) -> Vec<Problem> {
     problems
 }
 
-fn of_version(version: &Version) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if version.command.is_empty() {
-        let remedy = "give the program and its arguments as a list";
-        problems.push(Problem::new(
-            "version.command",
-            "there is no command",
-            remedy,
-        ));
-    }
-    match regex::Regex::new(&version.pattern) {
-        Err(error) => {
-            let text = error.to_string();
-            let what = text.lines().last().unwrap_or_default().to_owned();
-            let remedy = "write it in the syntax of Rust's regex crate";
-            problems.push(Problem::new("version.pattern", what, remedy));
-        }
-        Ok(pattern) => {
-            let known = ["engine", "signatures", "date", "license"];
-            let groups: Vec<&str> = pattern.capture_names().flatten().collect();
-            if groups.is_empty() || groups.iter().any(|group| !known.contains(group)) {
-                let what = "the groups of the pattern are not those of a version";
-                let remedy = "name them engine, signatures and date; at least one";
-                problems.push(Problem::new("version.pattern", what, remedy));
-            }
-        }
-    }
-    problems
-}
-
 fn of_parser(manifest: &Manifest) -> Vec<Problem> {
     let parser = match Parser::new(&manifest.parse) {
         Ok(parser) => parser,
         Err(error) => return vec![Problem::new(&error.key, error.what, error.remedy)],
     };
     let single = parser.needs_single_file();
-    if single && manifest.run.batch_files != 1 {
+    let speech = manifest.run.transport.is_speech();
+    if speech && parser.needs_sentinel() {
+        let what = "the sentinel is a second file, but this transport asks about one at a time";
+        let remedy = "prove with rule = \"per-file\" or \"summary\", without a sentinel";
+        return vec![Problem::new("parse.proof", what, remedy)];
+    }
+    if single && manifest.run.batch_files != 1 && !speech {
         let what = "a line or record names no file, so that no batch can be told apart";
         let remedy = "add the group or field `path`, or set run.batch_files = 1";
         return vec![Problem::new("parse", what, remedy)];

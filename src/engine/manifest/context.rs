@@ -7,7 +7,7 @@ use super::check::Problem;
 
 /// Finds what is missing in an engine's build context.
 pub fn problems(manifest: &Manifest, containers: &Path) -> Vec<Problem> {
-    if manifest.image.reference.is_some() {
+    if manifest.image.reference.is_some() || manifest.outside.is_some() {
         return Vec::new();
     }
     let context = manifest.build_context(containers);

@@ -40,12 +40,15 @@ pub fn problems(command: &[String]) -> Vec<Problem> {
 }
 
 /// Finds the parts of an argument that look like a placeholder.
-fn words(argument: &str) -> Vec<&str> {
+pub fn words(argument: &str) -> Vec<&str> {
     let starts = argument.match_indices('{').map(|(start, _)| start);
     let word = |start: usize| {
         let end = argument[start..].find('}')? + start + 1;
         let inside = &argument[start + 1..end - 1];
-        let is_word = !inside.is_empty() && inside.bytes().all(|c| c.is_ascii_lowercase());
+        let is_word = !inside.is_empty()
+            && inside
+                .bytes()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         is_word.then(|| &argument[start..end])
     };
     starts.filter_map(word).collect()

@@ -15,14 +15,18 @@ pub struct Finding<'a> {
     pub means: Means,
     /// The path it names, as printed.
     pub path: Option<Cow<'a, str>>,
-    /// Whether it is about a member of the file, not the file itself.
-    pub member: bool,
+    /// The member of the file that it is about, if not the file itself.
+    pub member: Option<Cow<'a, str>>,
     /// Name of a detection.
     pub name: Option<Cow<'a, str>>,
     /// Reason of anything else.
     pub reason: Option<Cow<'a, str>>,
     /// The line it was read from.
     pub line: Cow<'a, str>,
+    /// Whether any other detection says more.
+    pub weak: bool,
+    /// Where the rule that read it stands in the manifest, e.g. `parse.lines.0`.
+    pub rule: &'a str,
 }
 
 /// Whom a finding concerns.
@@ -80,7 +84,7 @@ impl<'a> Staged<'a> {
             // A finding without a path can only mean the one file there is.
             None if self.count == 1 && finding.means != Means::Failure => Target::File(0),
             None => Target::Batch,
-            Some(path) => self.find(path, finding.member),
+            Some(path) => self.find(path, finding.member.is_some()),
         }
     }
 
@@ -93,8 +97,8 @@ impl<'a> Staged<'a> {
             .collect()
     }
 
-    fn find(&self, path: &str, member: bool) -> Target {
-        match (self.exact(path), member) {
+    fn find(&self, path: &str, is_member: bool) -> Target {
+        match (self.exact(path), is_member) {
             (Some(index), false) => Target::File(index),
             (Some(index), true) => Target::Member(index),
             (None, _) => self

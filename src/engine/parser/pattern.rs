@@ -46,10 +46,12 @@ fn last_line(error: &regex::Error) -> String {
 /// One kind of line, ready to be matched.
 #[derive(Debug)]
 pub struct LineRule {
+    key: String,
     regex: Regex,
     means: Means,
     stream: Stream,
     label: Option<String>,
+    weak: bool,
 }
 
 impl LineRule {
@@ -57,10 +59,12 @@ impl LineRule {
     pub fn new(key: &str, spec: &LineSpec) -> Result<Self, SpecError> {
         let regex = compile_line(&format!("{key}.pattern"), &spec.pattern)?;
         let rule = Self {
+            key: key.to_owned(),
             regex,
             means: spec.means,
             stream: spec.stream,
             label: spec.label.clone(),
+            weak: spec.weak,
         };
         rule.check_groups(key)?;
         Ok(rule)
@@ -76,6 +80,10 @@ impl LineRule {
                 what,
                 "name its groups path, member, name or reason",
             ));
+        }
+        if self.means == Means::Subject && !self.has("path") {
+            let what = "the line names no path that others could be about".to_owned();
+            return Err(SpecError::new(key, what, "add the group (?<path>…)"));
         }
         let is_detection = matches!(self.means, Means::Malicious | Means::Suspicious);
         if is_detection && !self.has("name") && self.label.is_none() {
@@ -102,6 +110,11 @@ impl LineRule {
         !self.has("path") && !matches!(self.means, Means::Failure | Means::Ignored)
     }
 
+    /// Tells whether other lines may be about the path of such a line.
+    pub fn is_subject(&self) -> bool {
+        self.means == Means::Subject
+    }
+
     /// Reads a line, if it is of this kind.
     pub fn read<'a>(&'a self, stream: Stream, line: &'a str) -> Option<Finding<'a>> {
         if self.stream != Stream::Any && self.stream != stream {
@@ -117,10 +130,12 @@ impl LineRule {
         Some(Finding {
             means: self.means,
             path: group("path"),
-            member: group("member").is_some_and(|member| !member.is_empty()),
+            member: group("member").filter(|member| !member.is_empty()),
             name: group("name").or_else(label),
             reason: group("reason").or_else(label),
             line: Cow::Borrowed(line),
+            weak: self.weak,
+            rule: &self.key,
         })
     }
 }
@@ -151,6 +166,7 @@ impl Counter {
 #[derive(Debug)]
 pub struct Names {
     spec: NameSpec,
+    strip: Vec<Regex>,
     suspicious: Option<Regex>,
     unsupported: Option<Regex>,
 }
@@ -162,7 +178,9 @@ impl Names {
             let pattern = pattern.as_deref();
             pattern.map(|pattern| compile(key, pattern)).transpose()
         };
+        let strip = |pattern: &String| compile("parse.names.strip", pattern);
         Ok(Self {
+            strip: spec.strip.iter().map(strip).collect::<Result<_, _>>()?,
             suspicious: ready("parse.names.suspicious", &spec.suspicious)?,
             unsupported: ready("parse.names.unsupported", &spec.unsupported)?,
             spec: spec.clone(),
@@ -170,8 +188,20 @@ impl Names {
     }
 
     /// Takes off what is not part of a name.
-    pub fn clean<'a>(&self, raw: &'a str) -> &'a str {
-        let mut name = raw.trim();
+    pub fn clean<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+        let mut name = Cow::Borrowed(raw.trim());
+        for regex in &self.strip {
+            if regex.is_match(&name) {
+                name = Cow::Owned(regex.replace_all(&name, "").trim().to_owned());
+            }
+        }
+        match name {
+            Cow::Borrowed(name) => Cow::Borrowed(self.without_ends(name)),
+            Cow::Owned(name) => Cow::Owned(self.without_ends(&name).to_owned()),
+        }
+    }
+
+    fn without_ends<'a>(&self, mut name: &'a str) -> &'a str {
         for prefix in &self.spec.strip_prefixes {
             name = name.strip_prefix(prefix.as_str()).unwrap_or(name);
         }
@@ -179,6 +209,14 @@ impl Names {
             name = name.strip_suffix(suffix.as_str()).unwrap_or(name);
         }
         name.trim()
+    }
+
+    /// Weighs what may be a detection.
+    pub fn weigh_detection(&self, means: Means, name: &str) -> Means {
+        match means {
+            Means::Malicious | Means::Suspicious => self.weigh(means, name),
+            other => other,
+        }
     }
 
     /// Weighs a detection by its name.

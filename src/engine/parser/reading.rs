@@ -1,12 +1,11 @@
-//! Reads one batch's output line by line and record by record.
+//! Judges one batch by what was heard of it.
 
-use super::finding::{Finding, Staged};
-use super::pattern::Counter;
-use super::record::{RecordRule, find_document};
-use super::spec::{Format, Means, Rule, Stream, Unknown};
+use super::finding::{Finding, Staged, Target};
+use super::heard::{Event, Heard, listen};
+use super::spec::{ExitVerdict, Means, Rule, Unknown};
 use super::tally::Tally;
-use super::text::{Line, MAX_LINE, decode, lines, quote};
-use super::{Output, Parsed, Parser};
+use super::text::{MAX_LINE, decode, lines, quote};
+use super::{Output, Parsed, Parser, UNNAMED};
 
 /// Reads a batch's output.
 pub fn read(
@@ -15,141 +14,79 @@ pub fn read(
     files: &[&str],
     sentinel: Option<&str>,
 ) -> Vec<Parsed> {
+    let stdout = decode(output.stdout, parser.encoding);
+    let stderr = decode(output.stderr, parser.encoding);
+    let heard = listen(parser, &stdout, &stderr);
     let all: Vec<&str> = files.iter().copied().chain(sentinel).collect();
-    let mut reading = Reading {
-        parser,
-        staged: Staged::new(&all, &parser.spec.paths),
-        tally: Tally::new(all.len()),
-        seen: Seen::default(),
-        sentinel: sentinel.map(|_| files.len()),
-    };
+    let mut reading = Reading::new(parser, &all);
+    reading.sentinel = sentinel.map(|_| files.len());
     reading.exit_code(output);
-    reading.stream(Stream::Stdout, &decode(output.stdout));
-    reading.stream(Stream::Stderr, &decode(output.stderr));
-    reading.prove();
+    reading.events(&heard.events);
+    reading.exit_verdict(output.exit_code);
+    for doubt in reading.doubts(&heard) {
+        reading.tally.fail(doubt, "");
+    }
     reading.tally.verdicts(files.len(), parser.spec.proof.rule)
 }
 
-/// What the lines showed besides findings.
-#[derive(Debug, Default)]
-struct Seen {
-    ended: bool,
-    after_end: bool,
-    after_sentinel: bool,
-    scanned: Option<u64>,
-    detected: Option<u64>,
-    errors: Option<u64>,
-}
-
-struct Reading<'a> {
+/// One batch being judged.
+pub(super) struct Reading<'a> {
     parser: &'a Parser,
+    paths: Vec<&'a str>,
     staged: Staged<'a>,
-    tally: Tally,
-    seen: Seen,
+    /// What was said of each file.
+    pub tally: Tally,
     sentinel: Option<usize>,
+    after_sentinel: bool,
 }
 
-impl Reading<'_> {
-    fn exit_code(&mut self, output: Output<'_>) {
-        let exit = &self.parser.spec.exit;
-        let reason = match output.exit_code {
-            Some(code) if exit.complete.contains(&code) => return,
-            Some(code) => {
-                let known = exit.failures.iter().find(|failure| failure.code == code);
-                let known = known.map(|failure| format!(": {}", failure.reason));
-                format!("exit code {code}{}", known.unwrap_or_default())
-            }
-            None => "the engine was ended by a signal".to_owned(),
-        };
-        let said = last_words(output);
-        self.tally.fail(format!("{reason}{said}"), "");
+impl<'a> Reading<'a> {
+    /// Begins with a batch of these paths.
+    pub fn new(parser: &'a Parser, paths: &[&'a str]) -> Self {
+        Self {
+            parser,
+            paths: paths.to_vec(),
+            staged: Staged::new(paths, &parser.spec.paths),
+            tally: Tally::new(paths.len()),
+            sentinel: None,
+            after_sentinel: false,
+        }
     }
 
-    fn stream(&mut self, stream: Stream, text: &str) {
-        let rules = &self.parser.records;
-        let mut documents = rules.iter().filter(|rule| rule.is(Format::Json));
-        if !documents.any(|rule| on(rule, stream)) {
-            return self.lines(stream, text);
+    /// Fails the batch unless the exit code says that the engine came to its end.
+    pub fn exit_code(&mut self, output: Output<'_>) {
+        if let Some(reason) = exit_failure(self.parser, output) {
+            self.tally.fail(reason, "");
         }
-        match find_document(text) {
-            Some((document, range)) => {
-                let rules = rules.iter().filter(|rule| rule.is(Format::Json));
-                for rule in rules.filter(|rule| on(rule, stream)) {
-                    for finding in rule.document(&document) {
-                        self.take(&finding);
-                    }
-                }
-                self.lines(stream, &text[..range.start]);
-                self.lines(stream, &text[range.end..]);
-            }
-            None => {
-                self.tally.fail(
-                    "there is no whole JSON document in the output".to_owned(),
-                    "",
-                );
-                self.lines(stream, text);
+    }
+
+    /// Takes in all that was heard.
+    pub fn events(&mut self, events: &[Event<'_>]) {
+        for event in events {
+            match event {
+                Event::Finding(finding) => self.take(finding),
+                Event::Marker(_) => {}
+                Event::Unknown(text) => self.not_understood(text),
+                Event::NoDocument(reason) => self.tally.fail((*reason).to_owned(), ""),
             }
         }
     }
 
-    fn lines(&mut self, stream: Stream, text: &str) {
-        let mut header: Option<Vec<String>> = None;
-        for line in lines(text) {
-            if !self.is_header(stream, line, &mut header) {
-                self.line(stream, line, header.as_deref().unwrap_or_default());
-            }
-        }
+    /// Tells whom a finding concerns.
+    pub fn target(&self, finding: &Finding<'_>) -> Target {
+        self.staged.target(finding)
     }
 
-    fn is_header(&self, stream: Stream, line: Line<'_>, header: &mut Option<Vec<String>>) -> bool {
-        let mut rules = self.parser.records.iter().map(|rule| (rule, rule.spec()));
-        let named = rules.find(|(rule, spec)| spec.header && on(rule, stream));
-        match (named, &header) {
-            (Some((_, spec)), None) if line.text.contains(spec.delimiter) => {
-                *header = Some(super::record::split_row(line.text, spec.delimiter));
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn line(&mut self, stream: Stream, line: Line<'_>, header: &[String]) {
-        if line.text.len() > MAX_LINE {
-            return self.not_understood(line.text);
-        }
-        if line.terminated && stream == Stream::Stdout && self.is_marker(line.text) {
-            return;
-        }
-        match find(self.parser, stream, line, header) {
-            Some(finding) => self.take(&finding),
-            None => self.not_understood(line.text),
-        }
-    }
-
-    /// Reads the end marker and the counters.
-    fn is_marker(&mut self, text: &str) -> bool {
-        let parser = self.parser;
-        let is_end = parser.end.as_ref().is_some_and(|end| end.is_match(text));
-        self.seen.after_end |= self.seen.ended && !is_end;
-        self.seen.ended |= is_end;
-        let read = |counter: &Option<Counter>| counter.as_ref().and_then(|c| c.read(text));
-        let counts = [
-            (read(&parser.scanned), &mut self.seen.scanned),
-            (read(&parser.detected), &mut self.seen.detected),
-            (read(&parser.errors), &mut self.seen.errors),
-        ];
-        let mut is_counter = false;
-        for (count, slot) in counts {
-            is_counter |= count.is_some();
-            *slot = count.or(*slot);
-        }
-        is_end || is_counter
+    /// Returns the path of a file.
+    pub fn path(&self, index: usize) -> &'a str {
+        self.paths.get(index).copied().unwrap_or_default()
     }
 
     fn take(&mut self, finding: &Finding<'_>) {
         let target = self.staged.target(finding);
         let is_sentinel = self.sentinel.is_some_and(|index| target.is_of(index));
-        self.seen.after_sentinel |= self.sentinel_detected() && !is_sentinel;
+        let is_noise = matches!(finding.means, Means::Ignored | Means::Subject);
+        self.after_sentinel |= self.sentinel_detected() && !is_sentinel && !is_noise;
         self.tally.take(finding, target, &self.parser.names);
     }
 
@@ -165,9 +102,25 @@ impl Reading<'_> {
         }
     }
 
-    /// Checks what must hold before anything may be called clean.
-    fn prove(&mut self) {
-        for reason in self.doubts() {
+    /// Takes in what the exit code says of files.
+    pub fn exit_verdict(&mut self, code: Option<i32>) {
+        let Some(verdict) = code.and_then(|code| self.parser.spec.exit.verdict(code)) else {
+            return;
+        };
+        let finding = exit_finding(verdict);
+        let silent = (0..self.tally.len()).filter(|index| !self.tally.is_mentioned(*index));
+        let silent: Vec<usize> = silent.collect();
+        if verdict.means == Means::Undetected {
+            for index in silent {
+                self.tally
+                    .take(&finding, Target::File(index), &self.parser.names);
+            }
+        } else if self.tally.len() == 1 && !self.tally.is_detected(0) {
+            self.tally
+                .take(&finding, Target::File(0), &self.parser.names);
+        } else if self.tally.detected_count() == 0 {
+            let code = verdict.code;
+            let reason = format!("exit code {code} speaks of a file and no line names it");
             self.tally.fail(reason, "");
         }
     }
@@ -177,19 +130,14 @@ impl Reading<'_> {
             .is_some_and(|index| self.tally.is_detected(index))
     }
 
-    fn doubts(&self) -> Vec<String> {
-        let mut doubts = Vec::new();
+    /// Says what must hold before anything may be called clean, and does not.
+    fn doubts(&self, heard: &Heard<'_>) -> Vec<String> {
+        let mut doubts = end_doubts(self.parser, heard);
         let mut doubt = |is: bool, reason: &str| {
             if is {
                 doubts.push(reason.to_owned());
             }
         };
-        let needs_end = self.parser.end.is_some();
-        doubt(
-            needs_end && !self.seen.ended,
-            "the line that ends complete output is missing",
-        );
-        doubt(self.seen.after_end, "the output goes on behind its end");
         let staged = self.sentinel.is_some() || !self.parser.needs_sentinel();
         doubt(!staged, "no sentinel was staged");
         let detected = self.sentinel.is_none() || self.sentinel_detected();
@@ -197,29 +145,24 @@ impl Reading<'_> {
             !detected,
             "the engine did not detect the sentinel, an EICAR file",
         );
-        let in_order = self.parser.spec.proof.rule != Rule::Silence || !self.seen.after_sentinel;
+        let in_order = self.parser.spec.proof.rule != Rule::Silence || !self.after_sentinel;
         doubt(!in_order, "the sentinel was not answered last");
-        doubts.extend(self.counter_doubts());
+        doubts.extend(self.counter_doubts(heard));
         doubts
     }
 
-    fn counter_doubts(&self) -> Vec<String> {
+    fn counter_doubts(&self, heard: &Heard<'_>) -> Vec<String> {
         let parser = self.parser;
         let detected = self.tally.detected_count() as u64;
         let counters = [
             (
                 &parser.scanned,
                 "files scanned",
-                self.seen.scanned,
+                heard.scanned,
                 self.tally.len() as u64,
             ),
-            (
-                &parser.detected,
-                "files detected",
-                self.seen.detected,
-                detected,
-            ),
-            (&parser.errors, "errors", self.seen.errors, 0),
+            (&parser.detected, "files detected", heard.detected, detected),
+            (&parser.errors, "errors", heard.errors, 0),
         ];
         let used = counters
             .into_iter()
@@ -233,36 +176,54 @@ impl Reading<'_> {
     }
 }
 
-fn on(rule: &RecordRule, stream: Stream) -> bool {
-    rule.spec().stream == Stream::Any || rule.spec().stream == stream
+/// Says why the exit code lets nothing be believed, if it does.
+pub(super) fn exit_failure(parser: &Parser, output: Output<'_>) -> Option<String> {
+    let exit = &parser.spec.exit;
+    let reason = match output.exit_code {
+        Some(code) if exit.is_complete(code) => return None,
+        Some(code) => {
+            let known = exit.failures.iter().find(|failure| failure.code == code);
+            let known = known.map(|failure| format!(": {}", failure.reason));
+            format!("exit code {code}{}", known.unwrap_or_default())
+        }
+        None => "the engine was ended by a signal".to_owned(),
+    };
+    Some(format!("{reason}{}", last_words(parser, output)))
 }
 
-/// Finds the first rule that understands a line.
-fn find<'a>(
-    parser: &'a Parser,
-    stream: Stream,
-    line: Line<'a>,
-    header: &[String],
-) -> Option<Finding<'a>> {
-    let mut lines = parser.lines.iter();
-    if let Some(finding) = lines.find_map(|rule| rule.read(stream, line.text)) {
-        // What was cut off might have taken the words back.
-        let is_bad = matches!(finding.means, Means::Malicious | Means::Suspicious);
-        return (line.terminated || is_bad).then_some(finding);
+/// Says whether complete output ended as it must.
+pub(super) fn end_doubts(parser: &Parser, heard: &Heard<'_>) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if parser.end.is_some() && !heard.ended {
+        doubts.push("the line that ends complete output is missing".to_owned());
     }
-    let mut records = parser.records.iter().filter(|rule| on(rule, stream));
-    records.find_map(|rule| match rule.spec().format {
-        Format::Ndjson => rule.line(line.text),
-        Format::Csv if line.terminated => rule.row(line.text, header),
-        Format::Csv | Format::Json => None,
-    })
+    if heard.after_end {
+        doubts.push("the output goes on behind its end".to_owned());
+    }
+    doubts
+}
+
+/// What an exit code says, as if a line had said it.
+fn exit_finding(verdict: &ExitVerdict) -> Finding<'static> {
+    let label = verdict.label.clone();
+    let name = label.clone().unwrap_or_else(|| UNNAMED.to_owned());
+    Finding {
+        means: verdict.means,
+        path: None,
+        member: None,
+        name: Some(name.into()),
+        reason: label.map(Into::into),
+        line: format!("exit code {}", verdict.code).into(),
+        weak: true,
+        rule: "parse.exit.verdicts",
+    }
 }
 
 /// Quotes the last line of output, which mostly says why there is no more.
-fn last_words(output: Output<'_>) -> String {
+fn last_words(parser: &Parser, output: Output<'_>) -> String {
     let tail = |bytes: &[u8]| {
         let from = bytes.len().saturating_sub(MAX_LINE);
-        let text = decode(&bytes[from..]);
+        let text = decode(&bytes[from..], parser.encoding);
         lines(&text).last().map(|line| quote(line.text))
     };
     let words = tail(output.stderr).or_else(|| tail(output.stdout));

@@ -3,20 +3,22 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::SpecError;
 use super::finding::Finding;
+use super::pattern::compile;
+use super::select::{Found, select};
 use super::spec::{Format, Means, RecordSpec};
 use super::text::quote;
-
-/// Name of a detection whose record has none.
-const UNNAMED: &str = "unnamed detection";
+use super::{SpecError, UNNAMED};
 
 /// One kind of record, ready to be read.
 #[derive(Debug)]
 pub struct RecordRule {
+    key: String,
     spec: RecordSpec,
+    patterns: Vec<(Regex, Means)>,
 }
 
 impl RecordRule {
@@ -39,7 +41,24 @@ impl RecordRule {
                 "give `verdicts = { value = \"malicious\", … }`",
             ));
         }
-        Ok(Self { spec: spec.clone() })
+        let patterns = spec
+            .verdicts
+            .iter()
+            .filter(|(word, _)| word.starts_with('^'));
+        let compiled = |(word, means): (&String, &Means)| {
+            let key = format!("{key}.verdicts");
+            Ok((compile(&key, word)?, *means))
+        };
+        Ok(Self {
+            key: key.to_owned(),
+            spec: spec.clone(),
+            patterns: patterns.map(compiled).collect::<Result<_, SpecError>>()?,
+        })
+    }
+
+    /// Tells whether the rule reads a document and not lines.
+    pub fn is_document(&self) -> bool {
+        matches!(self.spec.format, Format::Json | Format::Xml)
     }
 
     /// Tells which way of writing records this rule reads.
@@ -58,31 +77,59 @@ impl RecordRule {
     }
 
     /// Reads every record of a document.
-    pub fn document(&self, value: &Value) -> Vec<Finding<'static>> {
-        let records = select(value, &self.spec.list).into_iter();
-        let read = |record: &Value| Some(self.read(record, Cow::Owned(record.to_string())));
-        records.filter_map(|record| read(record)?).collect()
+    pub fn document(&self, value: &Value) -> Vec<Finding<'_>> {
+        let found = select(value, &self.spec.list);
+        if let (Some(means), [only]) = (self.spec.empty, found.as_slice())
+            && only.value.as_array().is_some_and(Vec::is_empty)
+        {
+            return vec![self.nothing(means)];
+        }
+        let read = |record: &Found<'_>| self.read(record, Cow::Owned(record.value.to_string()));
+        let records = found.iter().flat_map(|found| self.records(found));
+        records.filter_map(|record| read(&record)).collect()
+    }
+
+    /// A list stands for its elements.
+    fn records<'v>(&self, found: &Found<'v>) -> Vec<Found<'v>> {
+        match found.value.is_array() && !self.spec.list.is_empty() {
+            true => found.select("*"),
+            false => vec![found.clone()],
+        }
+    }
+
+    /// What it means that there are no records.
+    fn nothing(&self, means: Means) -> Finding<'_> {
+        Finding {
+            means,
+            path: None,
+            member: None,
+            name: None,
+            reason: self.spec.label.as_deref().map(Cow::Borrowed),
+            line: Cow::Borrowed("[]"),
+            weak: false,
+            rule: &self.key,
+        }
     }
 
     /// Reads a line that is a JSON document of its own, if it is of this kind.
-    pub fn line<'a>(&self, line: &'a str) -> Option<Finding<'a>> {
+    pub fn line<'a>(&'a self, line: &'a str) -> Option<Finding<'a>> {
         let value: Value = serde_json::from_str(line).ok()?;
-        self.read(&value, Cow::Borrowed(line))
+        self.read(&Found::root(&value), Cow::Borrowed(line))
     }
 
     /// Reads a row of columns, if it is of this kind.
-    pub fn row<'a>(&self, line: &'a str, header: &[String]) -> Option<Finding<'a>> {
+    pub fn row<'a>(&'a self, line: &'a str, header: &[String]) -> Option<Finding<'a>> {
         let columns = split_row(line, self.spec.delimiter);
         let mut record = Map::new();
         for (index, column) in columns.into_iter().enumerate() {
             let name = header.get(index).cloned();
             record.insert(name.unwrap_or_else(|| index.to_string()), column.into());
         }
-        self.read(&Value::Object(record), Cow::Borrowed(line))
+        self.read(&Found::root(&Value::Object(record)), Cow::Borrowed(line))
     }
 
     /// Reads one record; nothing if it has no path where this kind has one.
-    fn read<'a>(&self, record: &Value, line: Cow<'a, str>) -> Option<Finding<'a>> {
+    fn read<'a>(&'a self, record: &Found<'_>, line: Cow<'a, str>) -> Option<Finding<'a>> {
         let field = |path: &Option<String>| first_text(record, path.as_deref()?);
         let path = field(&self.spec.path);
         if self.spec.path.is_some() && path.is_none() {
@@ -92,24 +139,33 @@ impl RecordRule {
         let label = || self.spec.label.clone();
         let name = field(&self.spec.name).or_else(label);
         let reason = unknown.or_else(|| field(&self.spec.reason)).or_else(label);
+        let member = field(&self.spec.member).filter(|member| !member.is_empty());
         Some(Finding {
             means,
             path: path.map(Cow::Owned),
-            member: field(&self.spec.member).is_some_and(|member| !member.is_empty()),
+            member: member.map(Cow::Owned),
             name: name.or_else(|| Some(UNNAMED.to_owned())).map(Cow::Owned),
             reason: reason.map(Cow::Owned),
             line,
+            weak: false,
+            rule: &self.key,
         })
     }
 
     /// Tells what a record means, and what was not understood.
-    fn weigh(&self, record: &Value) -> (Means, Option<String>) {
+    fn weigh(&self, record: &Found<'_>) -> (Means, Option<String>) {
         let Some(path) = &self.spec.verdict else {
             return (self.spec.means.unwrap_or(Means::Failure), None);
         };
         let word = first_text(record, path).unwrap_or_default();
-        match self.spec.verdicts.get(&word) {
-            Some(means) => (*means, None),
+        let exact = self.spec.verdicts.get(&word).copied();
+        let by_pattern = || {
+            let mut patterns = self.patterns.iter();
+            let found = patterns.find(|(regex, _)| regex.is_match(&word));
+            found.map(|(_, means)| *means)
+        };
+        match exact.or_else(by_pattern) {
+            Some(means) => (means, None),
             None => {
                 let unknown = format!("the engine's word {:?} is not known", quote(&word));
                 (Means::Failure, Some(unknown))
@@ -124,46 +180,34 @@ pub fn find_document(text: &str) -> Option<(Value, Range<usize>)> {
     for line in text.split_inclusive('\n') {
         if line.starts_with(['{', '[']) {
             let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter();
-            let value = values.next()?.ok()?;
-            return Some((value, start..start + values.byte_offset()));
+            match values.next()? {
+                Ok(value) => {
+                    let end = start + values.byte_offset();
+                    // A banner may begin like a document: `[1.0] Engine`.
+                    if text[end..]
+                        .lines()
+                        .next()
+                        .is_none_or(|rest| rest.trim().is_empty())
+                    {
+                        return Some((value, start..end));
+                    }
+                }
+                // A document that is cut off must not be read from a later line on.
+                Err(error) if error.is_eof() => return None,
+                Err(_) => {}
+            }
         }
         start += line.len();
     }
     None
 }
 
-/// Returns what a path like `report.files.*.name` leads to; `*` is every one.
-pub fn select<'a>(root: &'a Value, path: &str) -> Vec<&'a Value> {
-    let steps = path.split('.').filter(|step| !step.is_empty());
-    steps.fold(vec![root], |values, step| {
-        values
-            .into_iter()
-            .flat_map(|value| follow(value, step))
-            .collect()
-    })
-}
-
-fn follow<'a>(value: &'a Value, step: &str) -> Vec<&'a Value> {
-    match (value, step) {
-        (Value::Array(values), "*") => values.iter().collect(),
-        (Value::Object(fields), "*") => fields.values().collect(),
-        (Value::Array(values), step) => {
-            let index = step.parse::<usize>().ok();
-            index
-                .and_then(|index| values.get(index))
-                .into_iter()
-                .collect()
-        }
-        (Value::Object(fields), step) => fields.get(step).into_iter().collect(),
-        _ => Vec::new(),
-    }
-}
-
 /// Returns the first plain value at a path, as text.
-fn first_text(record: &Value, path: &str) -> Option<String> {
-    select(record, path)
+fn first_text(record: &Found<'_>, path: &str) -> Option<String> {
+    record
+        .select(path)
         .into_iter()
-        .find_map(|value| match value {
+        .find_map(|found| match found.value {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
             Value::Bool(truth) => Some(truth.to_string()),
@@ -194,22 +238,6 @@ pub fn split_row(line: &str, delimiter: char) -> Vec<String> {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(json: &str, path: &str, expected: &[&str]) {
-        let value: Value = serde_json::from_str(json).unwrap();
-        let found: Vec<String> = select(&value, path).iter().map(|v| v.to_string()).collect();
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn paths_lead_through_objects_and_arrays() {
-        check(r#"{"a":{"b":[1,2]}}"#, "a.b.*", &["1", "2"]);
-        check(r#"{"a":{"b":[1,2]}}"#, "a.b.1", &["2"]);
-        check(r#"{"a":{"x":{"n":1},"y":{"n":2}}}"#, "a.*.n", &["1", "2"]);
-        check(r#"{"a":1}"#, "", &[r#"{"a":1}"#]);
-        check(r#"{"a":1}"#, "a.b.c", &[]);
-    }
-
     #[test]
     fn quoted_columns_may_hold_delimiters() {
         assert_eq!(split_row(r#"a;"b;""c""";d"#, ';'), ["a", r#"b;"c""#, "d"]);
@@ -217,7 +245,7 @@ mod tests {
 
     #[test]
     fn document_is_found_behind_a_banner() {
-        let text = "Engine 1.0\n{\"a\": [\n1]}\nbye\n";
+        let text = "[1.0] Engine\n{\"a\": [\n1]}\nbye\n";
         let (value, range) = find_document(text).unwrap();
         assert_eq!(value.to_string(), r#"{"a":[1]}"#);
         assert_eq!(&text[range.end..], "\nbye\n");

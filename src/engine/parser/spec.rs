@@ -27,6 +27,9 @@ pub struct ParserSpec {
     /// What a line means that nothing above understands.
     #[serde(default)]
     pub unknown: Unknown,
+    /// In which encoding it prints, by its WHATWG label, e.g. `windows-1252`; UTF-8 if not given.
+    #[serde(default)]
+    pub encoding: Option<String>,
 }
 
 /// What exit codes mean.
@@ -38,6 +41,37 @@ pub struct ExitSpec {
     /// Sentences for codes of failure whose meaning is known.
     #[serde(default)]
     pub failures: Vec<ExitFailure>,
+    /// Codes that say something themselves; they are complete, too.
+    #[serde(default)]
+    pub verdicts: Vec<ExitVerdict>,
+}
+
+impl ExitSpec {
+    /// Tells whether the engine came to its end.
+    pub fn is_complete(&self, code: i32) -> bool {
+        self.complete.contains(&code) || self.verdict(code).is_some()
+    }
+
+    /// Returns what a code says itself.
+    pub fn verdict(&self, code: i32) -> Option<&ExitVerdict> {
+        self.verdicts.iter().find(|verdict| verdict.code == code)
+    }
+}
+
+/// An exit code that says something of files.
+///
+/// `undetected` holds for every file of which nothing else was said. Anything else holds for the
+/// file of a batch of one; of more, it says that there must be a line which names the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExitVerdict {
+    /// The code.
+    pub code: i32,
+    /// What it means.
+    pub means: Means,
+    /// Name or reason.
+    #[serde(default)]
+    pub label: Option<String>,
 }
 
 /// One exit code of failure.
@@ -100,6 +134,9 @@ pub struct LineSpec {
     /// Name or reason where the pattern has no such group.
     #[serde(default)]
     pub label: Option<String>,
+    /// Whether any other detection, and that the engine could not look into the file, says more.
+    #[serde(default)]
+    pub weak: bool,
 }
 
 /// What a line or a record means.
@@ -116,6 +153,8 @@ pub enum Means {
     TypeUnsupported,
     /// The engine failed: on the file if there is a path, else on the batch.
     Failure,
+    /// The lines that follow and name no path are about this one.
+    Subject,
     /// Nothing.
     Ignored,
 }
@@ -160,12 +199,16 @@ pub struct RecordSpec {
     /// Where a record has the value that decides.
     #[serde(default)]
     pub verdict: Option<String>,
-    /// What each of those values means; any other is a failure.
+    /// What each of those values means; any other is a failure. A key that begins with `^` is a
+    /// regular expression, tried in the order of the keys after all others.
     #[serde(default)]
     pub verdicts: BTreeMap<String, Means>,
     /// What every record means, where no value decides.
     #[serde(default)]
     pub means: Option<Means>,
+    /// What it means that `list` leads to an empty list, in a batch of one file.
+    #[serde(default)]
+    pub empty: Option<Means>,
     /// Name or reason where the record has none.
     #[serde(default)]
     pub label: Option<String>,
@@ -183,6 +226,8 @@ pub struct RecordSpec {
 pub enum Format {
     /// One JSON document, with or without lines before and after it.
     Json,
+    /// One XML document, with or without lines before and after it; read as if it were JSON.
+    Xml,
     /// One JSON document a line.
     Ndjson,
     /// One row of columns a line.
@@ -197,6 +242,8 @@ pub struct NameSpec {
     pub strip_prefixes: Vec<String>,
     /// Removed from the end of a name.
     pub strip_suffixes: Vec<String>,
+    /// Regular expressions of what is removed wherever it stands in a name.
+    pub strip: Vec<String>,
     /// Regular expression of the names that are only a suspicion.
     pub suspicious: Option<String>,
     /// Regular expression of the names that say the engine could not look into the file.

@@ -8,7 +8,7 @@ use super::finding::{Finding, Target};
 use super::pattern::Names;
 use super::spec::{Means, Rule};
 use super::text::{quote, visible};
-use super::{EVIDENCE_BYTES, Parsed};
+use super::{EVIDENCE_BYTES, Parsed, UNNAMED};
 use crate::model::{DetectionName, Verdict};
 
 /// What was said of one file.
@@ -16,6 +16,8 @@ use crate::model::{DetectionName, Verdict};
 struct Said {
     malicious: Option<String>,
     suspicious: Option<String>,
+    /// What a counter or an exit code says: anything else that is said is better.
+    weak: Option<(Means, String)>,
     failure: Option<String>,
     unsupported: Option<String>,
     clean_count: usize,
@@ -52,7 +54,7 @@ impl Tally {
 
     fn take_batch(&mut self, finding: &Finding<'_>) {
         match finding.means {
-            Means::Ignored => {}
+            Means::Ignored | Means::Subject => {}
             Means::Failure => {
                 let reason = finding.reason.as_deref().unwrap_or(&finding.line);
                 self.fail(
@@ -72,7 +74,8 @@ impl Tally {
 
     /// What is said of a path that is not staged may be about a file that is.
     fn take_stranger(&mut self, finding: &Finding<'_>) {
-        if !matches!(finding.means, Means::Undetected | Means::Ignored) {
+        let harmless = [Means::Undetected, Means::Ignored, Means::Subject];
+        if !harmless.contains(&finding.means) {
             let reason = "the engine names a path that is not in the batch";
             self.fail(
                 format!("{reason}: {:?}", quote(&finding.line)),
@@ -103,6 +106,13 @@ impl Tally {
         self.files[index].is_detected()
     }
 
+    /// Tells whether anything that decides was said of a file.
+    pub fn is_mentioned(&self, index: usize) -> bool {
+        let said = &self.files[index];
+        let more = said.failure.is_some() || said.unsupported.is_some();
+        said.is_detected() || more || said.clean_count > 0
+    }
+
     /// Returns how many files are detected.
     pub fn detected_count(&self) -> usize {
         self.files.iter().filter(|said| said.is_detected()).count()
@@ -123,7 +133,12 @@ impl Said {
         let reason = finding.reason.as_deref();
         match finding.means {
             Means::Malicious | Means::Suspicious => {
-                self.detect(names.weigh(finding.means, name), name);
+                let means = names.weigh(finding.means, &name);
+                let weak = finding.weak || name == UNNAMED;
+                match weak && means != Means::TypeUnsupported {
+                    true => drop(self.weak.get_or_insert_with(|| (means, name.into_owned()))),
+                    false => self.detect(means, &name),
+                }
             }
             Means::Failure => {
                 let reason = quote(reason.unwrap_or(&finding.line));
@@ -135,7 +150,7 @@ impl Said {
             }
             // A clean member says nothing about its container.
             Means::Undetected => self.clean_count += usize::from(!is_member),
-            Means::Ignored => {}
+            Means::Ignored | Means::Subject => {}
         }
     }
 
@@ -143,15 +158,18 @@ impl Said {
         let slot = match means {
             Means::Suspicious => &mut self.suspicious,
             Means::TypeUnsupported => &mut self.unsupported,
-            Means::Malicious | Means::Undetected | Means::Failure | Means::Ignored => {
-                &mut self.malicious
-            }
+            Means::Malicious
+            | Means::Undetected
+            | Means::Failure
+            | Means::Subject
+            | Means::Ignored => &mut self.malicious,
         };
         slot.get_or_insert_with(|| name.to_owned());
     }
 
     fn is_detected(&self) -> bool {
-        self.malicious.is_some() || self.suspicious.is_some()
+        let weak = self.weak.is_some() && self.unsupported.is_none();
+        self.malicious.is_some() || self.suspicious.is_some() || weak
     }
 
     fn note(&mut self, line: &str) {
@@ -179,13 +197,8 @@ impl Said {
     }
 
     fn verdict(&self, batch: &Self, rule: Rule) -> Verdict {
-        if let Some(name) = &self.malicious {
-            let name = DetectionName::new(name);
-            return Verdict::Malicious { name };
-        }
-        if let Some(name) = &self.suspicious {
-            let name = DetectionName::new(name);
-            return Verdict::Suspicious { name };
+        if let Some(detection) = self.detection() {
+            return detection;
         }
         if let Some(reason) = self.failure.as_ref().or(batch.failure.as_ref()) {
             return Verdict::failure(reason.clone());
@@ -195,6 +208,28 @@ impl Said {
             return Verdict::TypeUnsupported { reason };
         }
         self.prove(rule)
+    }
+
+    fn detection(&self) -> Option<Verdict> {
+        let malicious = |name: &str| Verdict::Malicious {
+            name: DetectionName::new(name),
+        };
+        let suspicious = |name: &str| Verdict::Suspicious {
+            name: DetectionName::new(name),
+        };
+        let named = self.malicious.as_deref().map(malicious);
+        let named = named.or_else(|| self.suspicious.as_deref().map(suspicious));
+        named.or_else(|| {
+            let (means, name) = self.weak.as_ref()?;
+            Some(match (&self.unsupported, means) {
+                (Some(reason), _) => Verdict::TypeUnsupported {
+                    reason: reason.clone(),
+                },
+                (None, Means::Suspicious) => suspicious(name),
+                (None, Means::Malicious) => malicious(name),
+                (None, _) => return None,
+            })
+        })
     }
 
     /// Gives `undetected` on the manifest's proof, and only here.

@@ -324,3 +324,180 @@ fn pattern_that_matches_a_part_of_a_line_is_refused() {
     check_refused(&line("^(?<file>.+)$"), "parse.lines.0");
     check_refused(&line("^(?<path>.+)$"), "parse.lines.0");
 }
+
+const EXITS: &str = r#"
+exit = { complete = [2], verdicts = [{ code = 0, means = "undetected" }, { code = 1, means = "malicious", label = "something" }] }
+proof = { rule = "per-file", sentinel = true }
+[[lines]]
+pattern = '^(?<path>.+): (?<name>.+) FOUND$'
+means = "malicious"
+"#;
+
+#[test]
+fn exit_code_acquits_files_of_which_nothing_was_said_beside_a_detected_sentinel() {
+    let seen = ["undetected", "malicious Evil"];
+    let output = "/s/b: Evil FOUND\n/s/z: Eicar FOUND\n";
+    check_with(EXITS, 0, (output, ""), seen);
+    let blind = "failure the engine did not detect the sentinel, an EICAR file";
+    check_with(EXITS, 0, ("", ""), [blind, blind]);
+}
+
+#[test]
+fn exit_code_that_speaks_of_a_file_in_a_batch_needs_a_line() {
+    let spec = EXITS.replace(", sentinel = true", ", end = '^end$'");
+    let unnamed = "failure exit code 1 speaks of a file and no line names it";
+    check_with(&spec, 1, ("end\n", ""), [unnamed, unnamed]);
+    check_with(
+        &spec,
+        1,
+        ("/s/a: Evil FOUND\nend\n", ""),
+        ["malicious Evil", SILENT],
+    );
+}
+
+#[test]
+fn counter_of_detections_gives_way_to_any_name() {
+    let spec = format!(
+        "{LINES}\n[[lines]]\npattern = '^(?<path>.+): threats 1$'\nmeans = 'malicious'\n\
+         label = 'unnamed detection'\n"
+    );
+    let output = "/s/a: threats 1\n/s/a: PUA.Tool FOUND\n/s/b: threats 1\n";
+    let seen = ["suspicious PUA.Tool", "malicious unnamed detection"];
+    check_with(&spec, 1, (output, ""), seen);
+}
+
+#[test]
+fn weak_detection_gives_way_to_what_says_more() {
+    let spec = format!(
+        "{LINES}\n[[lines]]\npattern = '^(?<path>.+): blocked$'\nmeans = 'suspicious'\n\
+         label = 'blocked'\nweak = true\n"
+    );
+    let output = "/s/a: blocked\n/s/a: Evil FOUND\n/s/b: blocked\n/s/b: encrypted\n";
+    let seen = ["malicious Evil", "type-unsupported encrypted"];
+    check_with(&spec, 1, (output, ""), seen);
+    let alone = ["suspicious blocked", "suspicious blocked"];
+    check_with(
+        &spec,
+        1,
+        ("/s/a: blocked\n/s/b: blocked\n/s/b: ERR bad\n", ""),
+        alone,
+    );
+}
+
+#[test]
+fn exit_code_alone_makes_no_manifest() {
+    let spec = EXITS.replace(", sentinel = true", "");
+    let spec: ParserSpec = toml::from_str(&spec).unwrap();
+    let error = Parser::new(&spec).unwrap_err();
+    assert_eq!(error.key, "parse.exit.verdicts");
+}
+
+#[test]
+fn lines_without_a_path_are_about_the_subject_before_them() {
+    let spec = r#"
+exit = { complete = [0] }
+proof = { rule = "per-file" }
+[[lines]]
+pattern = '^file (?<path>.+)$'
+means = "subject"
+[[lines]]
+pattern = '^\s+found (?<name>.+)$'
+means = "malicious"
+[[lines]]
+pattern = '^\s+ok$'
+means = "undetected"
+"#;
+    let output = "file /s/a\n  ok\nfile /s/b\n  found Evil\n";
+    check_with(spec, 0, (output, ""), ["undetected", "malicious Evil"]);
+    check_with(spec, 0, ("file /s/other\n  ok\n", ""), [SILENT, SILENT]);
+}
+
+#[test]
+fn xml_is_read_like_json() {
+    let spec = r#"
+exit = { complete = [0] }
+proof = { rule = "per-file" }
+[[records]]
+format = "xml"
+list = "report.file.threat"
+path = "<.<.@name"
+name = "@id"
+means = "malicious"
+[[records]]
+format = "xml"
+list = "report.file"
+path = "@name"
+verdict = "@status"
+verdicts = { clean = "undetected", '^infect' = "ignored" }
+"#;
+    let output = "<report><file name=\"/s/a\" status=\"clean\"/>\n\
+                  <file name=\"/s/b\" status=\"infected\"><threat id=\"Evil\"/></file></report>\n";
+    check_with(spec, 0, (output, ""), ["undetected", "malicious Evil"]);
+    let cut = "failure there is no whole XML document in the output";
+    check_with(spec, 0, (&output[..8], ""), [cut, cut]);
+}
+
+/// Reads recorded output and compares path, member, category and name of each result.
+#[track_caller]
+fn check_recorded(spec: &str, exit: Option<i32>, output: (&str, &str), expected: &[&str]) {
+    let trace = parser(spec).parse_recorded(exit, output.0.as_bytes(), output.1.as_bytes());
+    let seen = trace.results.iter().map(|recorded| {
+        let path = recorded.path.as_deref().unwrap_or("-");
+        let member = recorded.member.as_deref();
+        let member = member.map_or(String::new(), |member| format!("!{member}"));
+        let name = recorded.verdict.name().map(|name| name.as_str());
+        let line = format!("{path}{member} {}", recorded.verdict.category());
+        format!("{line} {}", name.unwrap_or_default())
+            .trim()
+            .to_owned()
+    });
+    assert_eq!(seen.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn recorded_output_gives_a_result_for_each_path_it_names() {
+    check_recorded(
+        LINES,
+        Some(1),
+        ("a b: OK\nx.zip|>in/y: Evil.X FOUND\nx.zip: OK\n", ""),
+        &[
+            "a b undetected",
+            "x.zip malicious Evil",
+            "x.zip!in/y malicious Evil",
+        ],
+    );
+    check_recorded(LINES, Some(9), ("a: OK\n", ""), &["a failure"]);
+    check_recorded(LINES, Some(0), ("", ""), &["- failure"]);
+    check_recorded(LINES, Some(0), ("what?\n", ""), &["- failure"]);
+    check_recorded(LINES, None, ("a: OK\n", ""), &["a undetected"]);
+}
+
+#[test]
+fn slash_behind_an_archive_begins_a_member_of_recorded_output() {
+    check_recorded(
+        LINES,
+        Some(1),
+        ("/d/x.zip/y: Evil FOUND\n/d/y: OK\n", ""),
+        &[
+            "/d/x.zip malicious Evil",
+            "/d/y undetected",
+            "/d/x.zip!y malicious Evil",
+        ],
+    );
+}
+
+#[test]
+fn silence_of_recorded_output_counts_only_with_its_exit_code() {
+    let spec = r#"
+exit = { complete = [0] }
+proof = { rule = "silence" }
+[[lines]]
+pattern = '^(?<name>\w+) (?<path>.+)$'
+means = "malicious"
+"#;
+    check_recorded(spec, Some(0), ("", ""), &["- undetected"]);
+    check_recorded(spec, None, ("", ""), &["- failure"]);
+    check_recorded(spec, Some(0), ("", "error: no rules\n"), &["- failure"]);
+    check_recorded(spec, Some(1), ("", ""), &["- failure"]);
+    check_recorded(spec, Some(0), ("Evil a\n", ""), &["a malicious Evil"]);
+}

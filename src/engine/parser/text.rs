@@ -1,5 +1,7 @@
 //! An engine's bytes as lines of bounded length without control sequences.
 
+use encoding_rs::Encoding;
+
 /// Longest line that is read; a longer one is understood by no rule.
 pub const MAX_LINE: usize = 64 * 1024;
 
@@ -15,10 +17,14 @@ pub struct Line<'a> {
     pub terminated: bool,
 }
 
-/// Decodes output: bad UTF-8 is made visible, terminal sequences and carriage returns go.
-pub fn decode(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    if !text.bytes().any(|byte| matches!(byte, 0x1b | b'\r' | 0)) {
+/// Decodes output: what is not of the encoding is made visible, terminal sequences and carriage
+/// returns go. A byte order mark says more than the encoding given.
+pub fn decode(bytes: &[u8], encoding: &'static Encoding) -> String {
+    let (text, ..) = encoding.decode(bytes);
+    if !text
+        .bytes()
+        .any(|byte| matches!(byte, 0x1b | 0x08 | b'\r' | 0))
+    {
         return text.into_owned();
     }
     let mut clean = String::with_capacity(text.len());
@@ -28,7 +34,8 @@ pub fn decode(bytes: &[u8]) -> String {
             '\u{1b}' => skip_sequence(&mut chars),
             // clamd ends a reply to a `z` command with NUL.
             '\0' => clean.push('\n'),
-            '\r' => {}
+            // A spinner turns in place.
+            '\r' | '\u{8}' => {}
             c => clean.push(c),
         }
     }
@@ -85,12 +92,21 @@ mod tests {
 
     #[test]
     fn terminal_sequences_and_carriage_returns_go() {
-        assert_eq!(decode(b"\x1b[1;31ma\x1b[0m: OK\r\n\x1b[G"), "a: OK\n");
+        let text = decode(b"\x1b[1;31ma\x1b[0m: OK\r\n\x1b[G", encoding_rs::UTF_8);
+        assert_eq!(text, "a: OK\n");
     }
 
     #[test]
     fn nul_ends_a_line() {
-        assert_eq!(decode(b"a: OK\0b: OK\0"), "a: OK\nb: OK\n");
+        let text = decode(b"a: OK\0b: OK\0", encoding_rs::UTF_8);
+        assert_eq!(text, "a: OK\nb: OK\n");
+    }
+
+    #[test]
+    fn encodings_and_byte_order_marks_are_understood() {
+        assert_eq!(decode(b"\xbb\n", encoding_rs::WINDOWS_1252), "\u{bb}\n");
+        assert_eq!(decode(b"\xff\xfea\0\n\0", encoding_rs::UTF_8), "a\n");
+        assert_eq!(decode(b"\xff\n", encoding_rs::UTF_8), "\u{fffd}\n");
     }
 
     #[test]

@@ -54,7 +54,9 @@ impl Host {
         progress: &mpsc::Sender<String>,
     ) -> Result<(), SandboxError> {
         let context = context_path(&self.config.engines.containers, manifest)?;
-        let packed = tokio::task::spawn_blocking(move || pack(&context)).await;
+        let installers = manifest.installers(&self.config.engines.installers);
+        let packed = tokio::task::spawn_blocking(move || pack(&context, installers.as_deref()));
+        let packed = packed.await;
         let tar = match packed {
             Ok(Ok(tar)) => tar,
             Ok(Err(error)) => return refuse(format!("{error:#}")),
@@ -169,19 +171,19 @@ fn context_path(containers: &Path, manifest: &Manifest) -> Result<PathBuf, Sandb
     Ok(context)
 }
 
-/// Packs a directory, the same way every time.
-fn pack(context: &Path) -> anyhow::Result<Vec<u8>> {
+/// Packs a directory, the same way every time; the vendor's files come below `vendor/`.
+fn pack(context: &Path, installers: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     use anyhow::Context;
-    let mut files = Vec::new();
-    collect(context, Path::new(""), &mut files)
-        .with_context(|| format!("cannot read the build context {}", context.display()))?;
+    let mut files = listed(context, Path::new(""))?;
+    if let Some(installers) = installers {
+        files.extend(listed(installers, Path::new("vendor"))?);
+    }
     files.sort();
     let mut size = 0;
     let mut tar = tar::Builder::new(Vec::new());
-    for name in &files {
-        let path = context.join(name);
+    for (name, path) in &files {
         let body =
-            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         size += body.len() as u64;
         anyhow::ensure!(
             size <= MAX_CONTEXT,
@@ -189,11 +191,23 @@ fn pack(context: &Path) -> anyhow::Result<Vec<u8>> {
         );
         let mut header = tar::Header::new_gnu();
         header.set_size(body.len() as u64);
-        header.set_mode(mode(&path)?);
+        header.set_mode(mode(path)?);
         header.set_mtime(0);
         tar.append_data(&mut header, name, body.as_slice())?;
     }
     Ok(tar.into_inner()?)
+}
+
+/// Lists the files of a directory: their names in the context, and where they are.
+fn listed(dir: &Path, below: &Path) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
+    use anyhow::Context;
+    let mut names = Vec::new();
+    collect(dir, Path::new(""), &mut names)
+        .with_context(|| format!("cannot read the build context {}", dir.display()))?;
+    let placed = names
+        .into_iter()
+        .map(|name| (below.join(&name), dir.join(name)));
+    Ok(placed.collect())
 }
 
 fn collect(top: &Path, below: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
@@ -237,7 +251,7 @@ mod tests {
             for name in names {
                 std::fs::write(context.path().join(name), "text").unwrap();
             }
-            pack(context.path()).unwrap()
+            pack(context.path(), None).unwrap()
         };
         let one = pack_new(["Dockerfile", "rules/a.yar"]);
         assert_eq!(one, pack_new(["rules/a.yar", "Dockerfile"]));
@@ -245,10 +259,27 @@ mod tests {
     }
 
     #[test]
+    fn the_operators_files_come_below_vendor() {
+        let (context, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(context.path().join("Dockerfile"), "FROM x").unwrap();
+        std::fs::write(own.path().join("license.key"), "secret").unwrap();
+        let packed = pack(context.path(), Some(own.path())).unwrap();
+        let mut packed = tar::Archive::new(packed.as_slice());
+        let names = packed.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            entry.path().unwrap().display().to_string()
+        });
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            ["Dockerfile", "vendor/license.key"]
+        );
+    }
+
+    #[test]
     fn a_context_with_a_link_is_refused() {
         let context = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/shadow", context.path().join("rules")).unwrap();
-        let error = pack(context.path()).unwrap_err();
+        let error = pack(context.path(), None).unwrap_err();
         assert!(format!("{error:#}").contains("rules is not a plain file"));
     }
 }

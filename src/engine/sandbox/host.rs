@@ -174,7 +174,13 @@ impl Host {
             if path.exists() {
                 let loaded = Manifest::load(&path);
                 let says = |problems| format!("{}: {problems}", path.display());
-                return loaded.or_else(|problems| refuse(says(problems)));
+                return match loaded {
+                    Ok(manifest) if manifest.outside.is_some() => {
+                        refuse(format!("engine {engine} is outside and has no container"))
+                    }
+                    Ok(manifest) => Ok(manifest),
+                    Err(problems) => refuse(says(problems)),
+                };
             }
         }
         refuse(format!("there is no engine {engine}"))

@@ -24,7 +24,7 @@ use bollard::models::{
 use sha2::{Digest, Sha256};
 
 use super::{Role, SandboxError};
-use crate::engine::manifest::{Limits, Manifest, Transport};
+use crate::engine::manifest::{Limits, Manifest};
 use crate::model::SignatureSetId;
 
 /// Label with the engine's id.
@@ -109,12 +109,9 @@ pub fn scan_container(
         "--connections".to_owned(),
         (u32::from(manifest.run.slots) + 2).to_string(),
     ];
-    match manifest.run.transport {
-        Transport::Command => {}
-        Transport::Clamd | Transport::Driver => {
-            command.extend(["--daemon".to_owned(), "--".to_owned()]);
-            command.extend(manifest.run.daemon.iter().cloned());
-        }
+    if !manifest.run.daemon.is_empty() {
+        command.extend(["--daemon".to_owned(), "--".to_owned()]);
+        command.extend(manifest.run.daemon.iter().cloned());
     }
     container(manifest, placement, command)
 }

@@ -86,7 +86,7 @@ fn cut_short(exited: &Exited, manifest: &Manifest, update: &Update) -> Option<St
 
 /// Returns the last line a command printed on stderr.
 fn last_words(finished: &Finished) -> String {
-    let said = text::decode(&finished.stderr);
+    let said = text::decode(&finished.stderr, encoding_rs::UTF_8);
     let last = text::lines(&said).last().map(|line| text::quote(line.text));
     last.unwrap_or_else(|| match finished.exited.code {
         Some(code) => format!("the update ended with exit code {code} and said nothing"),
@@ -96,7 +96,7 @@ fn last_words(finished: &Finished) -> String {
 
 /// Finds the lines `left out NAME: REASON`.
 fn left_out(stdout: &[u8]) -> Vec<LeftOut> {
-    let said = text::decode(stdout);
+    let said = text::decode(stdout, encoding_rs::UTF_8);
     let lines = text::lines(&said).filter_map(|line| line.text.trim().strip_prefix(LEFT_OUT));
     let parts = lines.map(|rest| {
         rest.split_once(": ")

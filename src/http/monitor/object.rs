@@ -11,7 +11,7 @@ use super::super::error::ApiError;
 use super::super::files::{LastAnalysis, last_analysis};
 use super::super::partner::display_name;
 use super::super::results::{Coverage, EngineAnswer};
-use crate::model::{EngineState, Item, ItemFile, ItemId, Standing};
+use crate::model::{Item, ItemFile, ItemId, Standing};
 use crate::store::{BLOBS, STANDINGS};
 
 /// VirusTotal's name of the type.
@@ -169,9 +169,7 @@ fn analyzed(last: LastAnalysis, standing: Option<&Standing>) -> Analyzed {
 /// Returns when the first engine's next update is due.
 fn next_analysis(app: &App) -> Option<u64> {
     let table = app.api.engines.borrow();
-    let enabled = table
-        .values()
-        .filter(|status| status.state != EngineState::Disabled);
+    let enabled = table.values().filter(|status| status.state.takes_part());
     let due = enabled.filter_map(|status| status.signatures.as_ref()?.next_update_at);
     due.min().map(|at| at.seconds())
 }

@@ -2,6 +2,10 @@
 
 use std::io::Write;
 
+pub mod documents;
+pub mod programs;
+pub mod scripts;
+
 use flate2::Compression;
 use flate2::write::GzEncoder;
 

@@ -1,0 +1,2 @@
+// Made by the update; the next one makes it anew.
+include "acquit.yar"
