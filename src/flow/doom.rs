@@ -14,8 +14,8 @@ use tracing::info;
 
 use crate::model::{Analysis, LedgerEntry, LedgerKind, Sha256, Timestamp};
 use crate::store::{
-    ANALYSES, BLOBS, BlobRow, Change, DOOMED, Discarded, FACTS, GRANTS, HOLDERS, KEPT, LABELS, MD5S,
-    REFERENCES, Read, SHA1S, Store, StoreError, UNLABELED, UNREAD,
+    ANALYSES, BLOBS, BlobRow, Change, DOOMED, Discarded, FACTS, GRANTS, HOLDERS, KEPT, LABELS,
+    MD5S, REFERENCES, Read, SHA1S, Store, StoreError, UNLABELED, UNREAD,
 };
 
 /// Blobs that are looked at in one change.

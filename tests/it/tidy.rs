@@ -298,10 +298,16 @@ fn an_engine_has_one_slug_everywhere() {
         );
         let reference = text.lines().any(|line| line.starts_with("reference = "));
         let outside = text.lines().any(|line| line == "[outside]");
-        let dockerfile = root().join("containers").join(id).join("Dockerfile");
+        // Engines of one program may share an image.
+        let context = text.lines().find_map(|line| {
+            let name = line.strip_prefix("context = \"")?;
+            name.strip_suffix('"')
+        });
+        let context = context.unwrap_or(id);
+        let dockerfile = root().join("containers").join(context).join("Dockerfile");
         assert!(
             reference || outside || dockerfile.is_file(),
-            "{id} has no containers/{id}/Dockerfile"
+            "{id} has no containers/{context}/Dockerfile"
         );
     }
 }

@@ -64,12 +64,23 @@ impl<'a> Reading<'a> {
     pub fn events(&mut self, events: &[Event<'_>]) {
         for event in events {
             match event {
+                Event::Finding(finding) if self.hides(finding) => {
+                    self.not_understood(&finding.line);
+                }
                 Event::Finding(finding) => self.take(finding),
                 Event::Marker(_) => {}
                 Event::Unknown(text) => self.not_understood(text),
                 Event::NoDocument(reason) => self.tally.fail((*reason).to_owned(), ""),
             }
         }
+    }
+
+    /// Tells whether a line that means nothing names a file of an engine that is silent about clean
+    /// ones: two lines may have become one.
+    fn hides(&self, finding: &Finding<'_>) -> bool {
+        let silent = self.parser.spec.proof.rule == Rule::Silence;
+        let nothing = finding.means == Means::Ignored && finding.path.is_none();
+        silent && nothing && !self.staged.mentioned(&finding.line).is_empty()
     }
 
     /// Tells whom a finding concerns.

@@ -392,3 +392,47 @@ async fn daemon_says_what_it_scans_with() {
     let versions = outside(&sssp(), &server.address).versions().await.unwrap();
     assert_eq!(versions.engine.as_deref(), Some("3.79.0"));
 }
+
+/// The shipped manifest of a clamd elsewhere, pointed at a server of the test.
+fn clamd() -> String {
+    include_str!("../../../engines/clamd.toml")
+        .replace("id = \"clamd\"", "id = \"remote\"")
+        .replace(
+            "tcp://clamd.example:3310\"",
+            "tcp://ADDRESS\"\nconsent = \"The test's own files go to its own server.\"\ncanary = false",
+        )
+}
+
+#[tokio::test]
+async fn clamd_elsewhere_is_given_the_file_in_frames() {
+    for (answer, expected) in [
+        (
+            "stream: Eicar-Signature FOUND\n",
+            "malicious Eicar-Signature",
+        ),
+        ("stream: OK\n", "undetected"),
+        ("INSTREAM size limit exceeded. ERROR\n", "failure"),
+        ("stream: O", "failure"),
+    ] {
+        let version = vec![
+            Step::Hear("nVERSION\n"),
+            say("ClamAV 1.4.6/27812/Wed Nov 25 09:00:00 2026\n"),
+        ];
+        let scan = vec![
+            Step::Hear("nINSTREAM\n"),
+            Step::Take(4 + 13 + 4),
+            say(answer),
+        ];
+        let server = Server::tcp_scripts(vec![version, scan]).await;
+        let outside = outside(&clamd(), &server.address);
+        let said = words(&ask(&outside, FILE).await);
+        assert!(said.starts_with(expected), "{said:?} for {answer:?}");
+        assert!(
+            server
+                .all()
+                .contains("nINSTREAM\n\0\0\0\rthirteen byte\0\0\0\0"),
+            "{:?}",
+            server.all()
+        );
+    }
+}
