@@ -91,9 +91,13 @@ impl<'a> Staged<'a> {
     /// Tells which staged files a text names anywhere.
     pub fn mentioned(&self, text: &str) -> Vec<usize> {
         let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)));
-        words
-            .filter(|word| word.contains('/'))
-            .filter_map(|word| self.exact(word.trim_end_matches('.')))
+        // What stands close around a path, as in `x/scan/a->b`, is none of it.
+        let paths = words.filter_map(|word| Some(&word[word.find('/')?..]));
+        paths
+            .filter_map(|path| {
+                let bare = path.trim_end_matches(['.', '-', '_', '/']);
+                self.exact(path).or_else(|| self.exact(bare))
+            })
             .collect()
     }
 
