@@ -85,7 +85,7 @@ fn repeated(stdout: &str, files: &[String], bytes: usize) -> (String, Vec<String
         let mut copy = stdout.to_owned();
         for file in files {
             let name = format!("{file}-{round:016x}");
-            copy = copy.replace(&format!("{file}"), &name);
+            copy = copy.replace(file.as_str(), &name);
             staged.push(name);
         }
         text.push_str(&copy);

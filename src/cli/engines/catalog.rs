@@ -92,7 +92,7 @@ pub fn find(context: &Context, engine: &str) -> anyhow::Result<Manifest> {
 /// If it is wrong.
 pub fn config(context: &Context) -> anyhow::Result<Config> {
     if context.config.exists() {
-        return Ok(Config::load(&context.config)?);
+        return Config::load(&context.config);
     }
     let mut config = Config::default();
     let checkout = PathBuf::from("engines");

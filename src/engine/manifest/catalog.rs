@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn recipes_take_part_only_where_they_are_named() {
         let dir = tempfile::tempdir().unwrap();
-        let recipe = GOOD.replace("[run]", "standing = \"recipe\"\n[run]");
+        let recipe = GOOD.replace("\"installed\"", "\"recipe\"");
         std::fs::write(dir.path().join("yara.toml"), recipe).unwrap();
         let catalog = Catalog::load(&[dir.path().to_owned()]);
         let mut config = Engines::default();

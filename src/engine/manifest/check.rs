@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn unknown_key_is_named_with_its_line() {
         check_said("slots = 2", "slot = 1", "unknown field `slot`");
-        check_said("slots = 2", "slot = 1", "line 13, column 1");
+        check_said("slots = 2", "slot = 1", "line 14, column 1");
     }
 
     #[test]
