@@ -11,6 +11,7 @@ import email.policy
 import json
 import ssl
 import sys
+import time
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
@@ -35,6 +36,7 @@ class Post:
             "to": envelope.rcpt_tos,
             "from": envelope.mail_from,
             "size": len(envelope.content),
+            "at": time.time(),
             # Where the connection begins with TLS the session knows nothing of it.
             "tls": session.ssl is not None or sys.argv[1] == "tls",
             "login": session.authenticated,

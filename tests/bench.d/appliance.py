@@ -16,6 +16,15 @@ from urllib.parse import urlsplit
 USER = "nobody"
 
 
+def with_value(text, key, value):
+    """Changes a line of a configuration; `key` is that of the section and the line's own."""
+    section, name = key.split(".")
+    line = re.compile(rf"(?ms)(^\[{section}\]$(?:(?!^\[).)*?^){name} = [^\n]*$")
+    text, found = line.subn(lambda part: f"{part[1]}{name} = {json.dumps(value)}", text)
+    assert found == 1, f"config/acquit.toml has {found} lines for {key}"
+    return text
+
+
 class Appliance:
     """`acquit serve` on a port and a data directory of its own."""
 
@@ -27,8 +36,8 @@ class Appliance:
         self.process = None
         self.key = None
 
-    def prepare(self, runner, disabled, manifests=None, more=""):
-        """Writes the configuration: the shipped one with other places, and more at its end."""
+    def prepare(self, runner, disabled, manifests=None, more="", values=None):
+        """Writes the configuration: the shipped one with other places and values, and more at its end."""
         self.directory.mkdir(parents=True, exist_ok=True)
         os.chmod(self.directory, 0o755)
         data = self.directory / "data"
@@ -36,18 +45,18 @@ class Appliance:
         shutil.chown(data, USER)
         text = (self.root / "config/acquit.toml").read_text()
         for key, value in {
-            "listen": f"127.0.0.1:{self.port}",
-            "data_dir": str(self.directory / "data"),
-            "manifests": [str(manifests or self.root / "engines")],
-            "containers": str(self.root / "containers"),
-            "runner": str(runner),
-            "disabled": disabled,
-            "enabled": False,
-            "user": USER,
-            "requests_per_minute": 0,
+            "http.listen": f"127.0.0.1:{self.port}",
+            "storage.data_dir": str(self.directory / "data"),
+            "engines.manifests": [str(manifests or self.root / "engines")],
+            "engines.containers": str(self.root / "containers"),
+            "docker.runner": str(runner),
+            "engines.disabled": disabled,
+            "updates.enabled": False,
+            "docker.user": USER,
+            "http.requests_per_minute": 0,
+            **(values or {}),
         }.items():
-            text, found = re.subn(f"(?m)^{key} = .*$", f"{key} = {json.dumps(value)}", text)
-            assert found == 1, f"config/acquit.toml has {found} lines for {key}"
+            text = with_value(text, key, value)
         self.config.write_text(text + more)
 
     def command(self, *arguments):
@@ -59,22 +68,22 @@ class Appliance:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self.key = key.read_text().strip()
 
-    def start(self):
-        """Starts the daemon and returns the seconds until it was ready."""
+    def start(self, ready="/readyz"):
+        """Starts the daemon and returns the seconds until it was ready, or whatever is asked for."""
         began = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command("serve"), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        while not self.is_ready():
+        while not self.is_ready(ready):
             if self.process.poll() is not None or time.monotonic() - began > 300:
                 raise SystemExit(f"the daemon did not get ready, see {self.log}")
             time.sleep(0.005)
         return time.monotonic() - began
 
-    def is_ready(self):
+    def is_ready(self, path="/readyz"):
         try:
-            return self.request("GET", "/readyz")[0] == 200
+            return self.request("GET", path)[0] == 200
         except OSError:
             return False
 

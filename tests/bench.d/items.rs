@@ -1,185 +1,57 @@
-//! Measures what a collection of a million items costs: a page, a tag, an item, memory.
+//! Fills a data directory with a collection of a million items, as if they had come by themselves.
 //!
-//! Fills a store and asks it, in a process of its own, with the daemon's own code:
-//! `cargo run --release --example items-bench -- 1000000 256`, which are items and the cache in
-//! mebibytes (`cache_mb`). The last line is the result as JSON. Asserted is only that the right
-//! number of items comes.
+//! `items-bench DIR ITEMS`: each file has its blob, its place, what eight engines said of it, with
+//! what they looked, and the event that it came. `tests/bench` starts a daemon on the directory.
+//! Rows are written in the order of their keys: in any other it would take hours and all memory.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use acquit::config::Config;
-use acquit::flow::collection::{Collections, Query};
-use acquit::flow::ingest::Ingest;
-use acquit::flow::queue::Lanes;
 use acquit::model::{
-    Digests, EngineTable, Item, ItemFile, ItemId, ItemPath, Md5, Publisher, PublisherId, Sha1,
-    Sha256, Standing, Timestamp,
+    About, Analysis, AnalysisId, Detection, DetectionChange, DetectionName, Digests, EngineId,
+    EngineResult, EngineVersions, Event, EventKind, Item, ItemFile, ItemPath, Md5, Priority,
+    Publisher, PublisherId, Sha1, Sha256, SignatureSetId, Standing, StandingChange, Timestamp,
+    Verdict,
 };
 use acquit::store::{
-    BLOB_ITEMS, BLOBS, BlobRow, Change, GRANTS, HOLDERS, HoldRow, ITEMS, PUBLISHERS, RowKey,
-    STANDINGS, Store, StoreError, TAGGED,
+    ANALYSES, Answered, BLOB_ITEMS, BLOBS, BlobRow, Change, EVENTS, GRANTS, HOLDERS, HoldRow,
+    ITEMS, MD5S, PUBLISHER_EVENTS, PUBLISHERS, Pair, RESULTS, ResultKey, SHA1S, STANDINGS, SeenRow,
+    Store, StoreError, TAGGED, word,
 };
-use anyhow::{Context, ensure};
-use serde_json::json;
+use anyhow::Context;
 use sha2::Digest;
-use tokio::sync::watch;
 
 /// Items written in one change.
-const GROUP: u64 = 1000;
+const GROUP: usize = 1000;
+/// Bytes of cache.
+const CACHE: u64 = 64 << 20;
 /// Items of the largest folder, of middle ones, of small ones.
 const FOLDERS: [u64; 3] = [100_000, 1000, 40];
-/// Items shown at once, VirusTotal's limit.
-const PAGE: usize = 40;
-/// Times each question is asked.
-const ASKED: u64 = 2000;
-
-fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |at: usize, default| arguments.get(at).map_or(Ok(default), |text| text.parse());
-    if let Some(dir) = arguments.get(2) {
-        return measure(Path::new(dir), number(0, 0)?, number(1, 0)?);
-    }
-    let (items, cache) = (number(0, 1_000_000)?, number(1, 256)?);
-    let dir = tempfile::tempdir_in(std::env::current_dir()?)?;
-    let began = Instant::now();
-    let runtime = tokio::runtime::Runtime::new()?;
-    let store = Store::open(dir.path(), 256 << 20)?;
-    runtime.block_on(fill(&store, items))?;
-    drop(store);
-    println!("filled with {items} items in {:.1?}", began.elapsed());
-    // In another process, whose memory is that of asking and not of filling.
-    let mut again = std::process::Command::new(std::env::current_exe()?);
-    let again = again.args([items.to_string(), cache.to_string()]);
-    let status = again.arg(dir.path()).status()?;
-    ensure!(status.success(), "the measuring process failed");
-    Ok(())
-}
-
-fn measure(dir: &Path, items: u64, cache: u64) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let store = Store::open(dir, cache << 20)?;
-    println!("opened in {:.1?}", began.elapsed());
-    let lanes = Lanes::open(store.clone())?;
-    let (_engines, table) = watch::channel(EngineTable::default());
-    let ingest = Ingest::new(store.clone(), lanes, table, 1);
-    let collections = Collections::new(store.clone(), ingest, Arc::new(Config::default()));
-    let asked = Asked {
-        store,
-        collections,
-        items,
-    };
-    let mut result = serde_json::Map::new();
-    for (name, ask) in QUESTIONS {
-        let mut times = Vec::new();
-        for number in 0..ASKED {
-            let began = Instant::now();
-            ask(&asked, scattered(number))?;
-            times.push(began.elapsed());
-        }
-        times.sort();
-        let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-        println!(
-            "{name}: p50 {p50:.2?}, p99 {p99:.2?}, longest {:.2?}",
-            times[times.len() - 1]
-        );
-        result.insert(format!("{name}_p50_ms"), json!(millis(p50)));
-        result.insert(format!("{name}_p99_ms"), json!(millis(p99)));
-    }
-    for (name, field) in [("memory_mb", "VmRSS:"), ("peak_mb", "VmHWM:")] {
-        result.insert(name.to_owned(), json!(memory_mb(field)?));
-    }
-    println!("{}", serde_json::Value::Object(result));
-    Ok(())
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
-}
-
-struct Asked {
-    store: Store,
-    collections: Collections,
-    items: u64,
-}
-
-type Question = fn(&Asked, u64) -> anyhow::Result<()>;
-
-const QUESTIONS: [(&str, Question); 7] = [
-    ("large_folder", |asked, number| {
-        asked.folder(number % asked.items.min(FOLDERS[0]))
-    }),
-    ("any_folder", |asked, number| {
-        asked.folder(number % asked.items)
-    }),
-    ("whole_tree", |asked, number| {
-        let at = number % asked.items;
-        let cursor = (owner()?, path(at)?).to_bytes();
-        asked.page(&Query::default(), Some(&cursor)).map(drop)
-    }),
-    ("tag_of_none", |asked, _| asked.tag("solved-detections", 0)),
-    ("tag_of_ten", |asked, _| asked.tag("new-detections", 10)),
-    ("tag_of_ten_thousand", |asked, number| {
-        let at = number % (asked.items / 100) * 100;
-        let cursor = (content(at), owner()?, path(at)?).to_bytes();
-        let query = Query {
-            tags: vec!["detected".to_owned()],
-            ..Query::default()
-        };
-        asked.page(&query, Some(&cursor)).map(drop)
-    }),
-    ("item", |asked, number| {
-        let id = ItemId {
-            publisher: owner()?,
-            path: path(number % asked.items)?,
-        };
-        let item = asked.collections.get(&id)?.context("an item is missing")?;
-        asked.show(&item)
-    }),
+/// One item of so many is detected, and so many of these since today.
+const DETECTED: (u64, u64) = (100, 10);
+/// Those that looked at everything.
+const ENGINES: [&str; 8] = [
+    "clamav",
+    "guarddog",
+    "kicomav",
+    "oletools",
+    "pdfid",
+    "picklescan",
+    "yara",
+    "yara-x",
 ];
 
-impl Asked {
-    /// A page of the folder an item is in, beginning with that item.
-    fn folder(&self, number: u64) -> anyhow::Result<()> {
-        let path = path(number)?;
-        let query = Query {
-            folder: path.parent(),
-            ..Query::default()
-        };
-        let cursor = (owner()?, path).to_bytes();
-        ensure!(self.page(&query, Some(&cursor))? > 0, "a page is empty");
-        Ok(())
-    }
-
-    fn tag(&self, tag: &str, expected: usize) -> anyhow::Result<()> {
-        let query = Query {
-            tags: vec![tag.to_owned()],
-            ..Query::default()
-        };
-        let found = self.page(&query, None)?;
-        ensure!(found == expected, "{tag}: {found} items");
-        Ok(())
-    }
-
-    /// Lists as the API does: with what is known of each file.
-    fn page(&self, query: &Query, cursor: Option<&[u8]>) -> anyhow::Result<usize> {
-        let page = self.collections.list(&owner()?, query, (cursor, PAGE))?;
-        for (_, item) in &page.rows {
-            self.show(item)?;
-        }
-        Ok(page.rows.len())
-    }
-
-    fn show(&self, item: &Item) -> anyhow::Result<()> {
-        let Some(file) = &item.file else {
-            return Ok(());
-        };
-        let blob = self.store.get(&BLOBS, &file.sha256)?;
-        ensure!(blob.is_some(), "a blob is missing");
-        self.store.get(&STANDINGS, &file.sha256)?;
-        Ok(())
-    }
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let usage = "items-bench DIR ITEMS";
+    let dir = arguments.next().context(usage)?;
+    let items = arguments.next().context(usage)?.parse()?;
+    let began = Instant::now();
+    let store = Store::open(Path::new(&dir), CACHE)?;
+    tokio::runtime::Runtime::new()?.block_on(fill(&store, items))?;
+    drop(store);
+    println!("filled with {items} items in {:.1?}", began.elapsed());
+    Ok(())
 }
 
 async fn fill(store: &Store, items: u64) -> anyhow::Result<()> {
@@ -195,54 +67,218 @@ async fn fill(store: &Store, items: u64) -> anyhow::Result<()> {
     };
     let found = store.write(move |change| change.put(&PUBLISHERS, &row.id, &row));
     found.await?;
-    for from in (0..items).step_by(usize::try_from(GROUP)?) {
-        let owner = owner()?;
-        let paths = (from..items.min(from + GROUP)).map(|number| Ok((number, path(number)?)));
-        let paths = paths.collect::<anyhow::Result<Vec<_>>>()?;
-        let group = move |change: &mut Change<'_>| {
-            let mut paths = paths.into_iter();
-            paths.try_for_each(|(number, path)| write(change, &owner, (number, path)))
+    let mut numbers: Vec<u64> = (0..items).collect();
+    in_groups(store, &numbers, placed).await?;
+    numbers.sort_by_key(|number| content(*number));
+    in_groups(store, &numbers, held).await?;
+    in_groups(store, &numbers, analyzed).await?;
+    for engine in ENGINES {
+        let seen = move |change: &mut Change<'_>, _: &PublisherId, number: u64| {
+            seen(change, engine, number);
+            Ok(())
         };
-        store.write(group).await?;
+        in_groups(store, &numbers, seen).await?;
     }
     Ok(())
 }
 
-fn write(
-    change: &mut Change<'_>,
-    owner: &PublisherId,
-    (number, path): (u64, ItemPath),
-) -> Result<(), StoreError> {
-    let sha256 = content(number);
+/// Writes the rows of files, so many in one change.
+async fn in_groups<F>(store: &Store, numbers: &[u64], write: F) -> anyhow::Result<()>
+where
+    F: Fn(&mut Change<'_>, &PublisherId, u64) -> Result<(), StoreError> + Copy + Send + 'static,
+{
+    for group in numbers.chunks(GROUP) {
+        let (owner, group) = (owner()?, group.to_vec());
+        let all = move |change: &mut Change<'_>| {
+            let mut group = group.into_iter();
+            group.try_for_each(|number| write(change, &owner, number))
+        };
+        store.write(all).await?;
+    }
+    Ok(())
+}
+
+/// Puts a file where it belongs, and writes down that it came.
+fn placed(change: &mut Change<'_>, owner: &PublisherId, number: u64) -> Result<(), StoreError> {
+    let path = path(number);
     let mut above = path.parent();
     while let Some(folder) = above.filter(|folder| !folder.is_root()) {
         above = folder.parent();
         change.put(&ITEMS, &(owner.clone(), folder), &item(None))?;
     }
     let file = ItemFile {
-        sha256,
+        sha256: content(number),
         size_bytes: number,
         history: Vec::new(),
     };
     change.put(&ITEMS, &(owner.clone(), path.clone()), &item(Some(file)))?;
-    change.put(&BLOBS, &sha256, &blob(sha256))?;
-    change.put(&BLOB_ITEMS, &(sha256, owner.clone(), path), &())?;
+    happened(change, owner, (number, path))
+}
+
+/// Writes down whose a blob is.
+fn held(change: &mut Change<'_>, owner: &PublisherId, number: u64) -> Result<(), StoreError> {
+    let sha256 = content(number);
+    change.put(&BLOB_ITEMS, &(sha256, owner.clone(), path(number)), &())?;
     let hold = HoldRow {
         items: 1,
         since: now(),
     };
     change.put(&HOLDERS, &(sha256, owner.clone()), &hold)?;
-    change.put(&GRANTS, &(sha256, format!("p:{owner}")), &now())?;
-    change.put(&STANDINGS, &sha256, &Standing::default())?;
-    if number % 100 == 0 {
-        let detected = (owner.clone(), "detected".to_owned(), sha256);
-        change.put(&TAGGED, &detected, &())?;
+    change.put(&GRANTS, &(sha256, format!("p:{owner}")), &now())
+}
+
+/// Writes down that a file came.
+fn happened(
+    change: &mut Change<'_>,
+    owner: &PublisherId,
+    (number, path): (u64, ItemPath),
+) -> Result<(), StoreError> {
+    let event = Event {
+        number: now().millis() * 1000 + number,
+        at: now(),
+        kind: EventKind::ItemUploaded,
+        engine: None,
+        text: format!("{path} was uploaded"),
+        details: serde_json::json!({ "size": number }),
+        about: About {
+            publisher: Some(owner.clone()),
+            path: Some(path),
+            sha256: Some(content(number)),
+            incident: None,
+            actor: Some("01234567".to_owned()),
+        },
+    };
+    change.put(&PUBLISHER_EVENTS, &(owner.clone(), event.number), &())?;
+    change.put(&EVENTS, &event.number, &event)
+}
+
+/// Writes down what the engines said of a file.
+fn analyzed(change: &mut Change<'_>, owner: &PublisherId, number: u64) -> Result<(), StoreError> {
+    let id = AnalysisId {
+        sha256: content(number),
+        number: now().millis(),
+    };
+    let blob = blob(id);
+    change.put(&SHA1S, &blob.digests.sha1, &id.sha256)?;
+    change.put(&MD5S, &blob.digests.md5, &id.sha256)?;
+    change.put(&BLOBS, &id.sha256, &blob)?;
+    let engines = ENGINES.map(|engine| engine.parse::<EngineId>().expect("it is one"));
+    let analysis = Analysis {
+        id,
+        created_at: now(),
+        completed_at: Some(now()),
+        engines: engines.iter().cloned().collect(),
+        pending: Default::default(),
+        priority: Priority::Interactive,
+    };
+    change.put(&ANALYSES, &id, &analysis)?;
+    for engine in engines {
+        said(change, (id, engine), number)?;
     }
-    if number % 100 == 0 && number < 1000 {
-        let fresh = (owner.clone(), "new-detections".to_owned(), sha256);
-        change.put(&TAGGED, &fresh, &())?;
+    stands(change, owner, (id, number))
+}
+
+fn said(
+    change: &mut Change<'_>,
+    (analysis, engine): (AnalysisId, EngineId),
+    number: u64,
+) -> Result<(), StoreError> {
+    let result = EngineResult {
+        verdict: verdict(&engine, number),
+        versions: versions(&engine),
+        finished_at: now(),
+        duration_ms: 7,
+        raw_output: None,
+        staged_name: Some("0123456789abcdef".to_owned()),
+        change: None,
+    };
+    change.put(&RESULTS, &ResultKey { analysis, engine }, &result)
+}
+
+/// Writes down with what an engine looked at a blob.
+fn seen(change: &mut Change<'_>, engine: &str, number: u64) {
+    let engine: EngineId = engine.parse().expect("it is one");
+    let pair = Pair::of(&versions(&engine));
+    let analysis = now().millis();
+    let answer = Answered {
+        pair,
+        analysis,
+        word: Some(word(&verdict(&engine, number))),
+    };
+    let row = SeenRow {
+        pair,
+        at: now(),
+        analysis,
+        answer: Some(answer),
+        changes: 0,
+    };
+    change.put_seen(&(engine, content(number)), row);
+}
+
+/// Writes down where a blob stands, with the tags of that.
+fn stands(
+    change: &mut Change<'_>,
+    owner: &PublisherId,
+    (id, number): (AnalysisId, u64),
+) -> Result<(), StoreError> {
+    let engines = ENGINES.map(|engine| engine.parse::<EngineId>().expect("it is one"));
+    let detecting = engines.iter().filter_map(|engine| {
+        let Verdict::Malicious { name } = verdict(engine, number) else {
+            return None;
+        };
+        let detection = Detection {
+            name,
+            suspicious: false,
+            since: now(),
+            versions: versions(engine),
+        };
+        Some((engine.clone(), detection))
+    });
+    let detections: std::collections::BTreeMap<_, _> = detecting.collect();
+    let is_new = !detections.is_empty() && number < DETECTED.0 * DETECTED.1;
+    let standing = Standing {
+        analysis: Some(id),
+        at: now(),
+        answered: 8,
+        first_detection_at: (!detections.is_empty()).then(now),
+        detections,
+        engines: engines.into(),
+        change: is_new.then(|| StandingChange {
+            kind: DetectionChange::New,
+            at: acquit::system::now(),
+        }),
+        ..Standing::default()
+    };
+    for tag in standing.tags() {
+        change.put(&TAGGED, &(owner.clone(), tag, id.sha256), &())?;
     }
-    Ok(())
+    change.put(&STANDINGS, &id.sha256, &standing)
+}
+
+fn verdict(engine: &EngineId, number: u64) -> Verdict {
+    match engine.as_str() {
+        "clamav" if number.is_multiple_of(DETECTED.0) => Verdict::Malicious {
+            name: DetectionName::new("Win.Test.Agent-4711"),
+        },
+        "guarddog" | "oletools" | "pdfid" | "picklescan" => Verdict::TypeUnsupported {
+            reason: "it does not read this type".to_owned(),
+        },
+        _ => Verdict::Undetected,
+    }
+}
+
+fn versions(engine: &EngineId) -> EngineVersions {
+    EngineVersions {
+        engine: Some("1.4.3".to_owned()),
+        signatures: Some("27800".to_owned()),
+        signatures_date: Some("20261125".to_owned()),
+        license_expires: None,
+        image: format!(
+            "sha256:{}",
+            hex::encode(sha2::Sha256::digest(engine.as_str()))
+        ),
+        signature_set: Some(SignatureSetId("0011223344556677".to_owned())),
+    }
 }
 
 fn item(file: Option<ItemFile>) -> Item {
@@ -257,26 +293,35 @@ fn item(file: Option<ItemFile>) -> Item {
     }
 }
 
-fn blob(sha256: Sha256) -> BlobRow {
+fn blob(id: AnalysisId) -> BlobRow {
+    let bytes = id.sha256.as_bytes();
+    let first = |count: usize| bytes.iter().copied().take(count);
+    let (mut sha1, mut md5) = ([0; 20], [0; 16]);
+    sha1.iter_mut()
+        .zip(first(20))
+        .for_each(|(to, byte)| *to = byte);
+    md5.iter_mut()
+        .zip(first(16))
+        .for_each(|(to, byte)| *to = byte);
     BlobRow {
         digests: Digests {
-            sha256,
-            sha1: Sha1::new([0; 20]),
-            md5: Md5::new([0; 16]),
+            sha256: id.sha256,
+            sha1: Sha1::new(sha1),
+            md5: Md5::new(md5),
         },
         size_bytes: 1,
         first_submission_at: now(),
         last_submission_at: now(),
         times_submitted: 1,
         names: vec!["setup.exe".to_owned()],
-        type_tag: None,
-        last_analysis: None,
+        type_tag: Some("pe".to_owned()),
+        last_analysis: Some(id),
         open: Vec::new(),
     }
 }
 
 /// One large folder, a half in middle ones, the rest in small ones.
-fn path(number: u64) -> anyhow::Result<ItemPath> {
+fn path(number: u64) -> ItemPath {
     let [large, middle, small] = FOLDERS;
     let text = match number {
         number if number < large => format!("/large/file-{number:06}.exe"),
@@ -288,7 +333,7 @@ fn path(number: u64) -> anyhow::Result<ItemPath> {
         }
         number => format!("/releases/{}/{number}.exe", number / small),
     };
-    Ok(text.parse()?)
+    text.parse().expect("it is one")
 }
 
 fn owner() -> anyhow::Result<PublisherId> {
@@ -297,21 +342,6 @@ fn owner() -> anyhow::Result<PublisherId> {
 
 fn content(number: u64) -> Sha256 {
     Sha256::new(sha2::Sha256::digest(number.to_be_bytes()).into())
-}
-
-/// Numbers in no order.
-const fn scattered(number: u64) -> u64 {
-    number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
-}
-
-fn memory_mb(field: &str) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find(|line| line.starts_with(field));
-    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(kilobytes
-        .context("the kernel does not say")?
-        .parse::<u64>()?
-        >> 10)
 }
 
 const fn now() -> Timestamp {
