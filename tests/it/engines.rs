@@ -488,6 +488,7 @@ fn every_key_of_a_manifest_is_documented_and_no_other() {
         ("ParserSpec", "parse"),
         ("ExitSpec", "parse.exit"),
         ("ExitFailure", "parse.exit.failures"),
+        ("ExitVerdict", "parse.exit.verdicts"),
         ("ProofSpec", "parse.proof"),
         ("LineSpec", "parse.lines"),
         ("RecordSpec", "parse.records"),
