@@ -14,9 +14,9 @@ use acquit::model::{
     Verdict,
 };
 use acquit::store::{
-    ANALYSES, Answered, BLOB_ITEMS, BLOBS, BlobRow, Change, EVENTS, GRANTS, HOLDERS, HoldRow,
-    ITEMS, MD5S, PUBLISHER_EVENTS, PUBLISHERS, Pair, RESULTS, ResultKey, SHA1S, STANDINGS, SeenRow,
-    Store, StoreError, TAGGED, word,
+    ANALYSES, Answered, BLOB_ITEMS, BLOBS, BlobRow, Change, EVENTS, EventGlance, GRANTS, HOLDERS,
+    HoldRow, ITEMS, MD5S, PUBLISHER_EVENTS, PUBLISHERS, Pair, RESULTS, ResultKey, SHA1S, STANDINGS,
+    SeenRow, Store, StoreError, TAGGED, word,
 };
 use anyhow::Context;
 use sha2::Digest;
@@ -148,7 +148,8 @@ fn happened(
             actor: Some("01234567".to_owned()),
         },
     };
-    change.put(&PUBLISHER_EVENTS, &(owner.clone(), event.number), &())?;
+    let glance = Some(EventGlance::of(&event));
+    change.put(&PUBLISHER_EVENTS, &(owner.clone(), event.number), &glance)?;
     change.put(&EVENTS, &event.number, &event)
 }
 
