@@ -138,7 +138,7 @@ make_user() {
 }
 
 make_directories() {
-    install -d -m 0755 "$CONFIG_DIR" "$CONFIG_DIR/engines" "$CONFIG_DIR/canary" "$CONFIG_DIR/canary/good" "$CONFIG_DIR/canary/bad"
+    install -d -m 0755 "$CONFIG_DIR" "$CONFIG_DIR/engines" "$CONFIG_DIR/installers" "$CONFIG_DIR/canary" "$CONFIG_DIR/canary/good" "$CONFIG_DIR/canary/bad"
     install -d -m 0700 -o "$USER_NAME" -g "$USER_NAME" "$DATA_DIR"
     install -d -m 0755 "$RUN_DIR"
 }
