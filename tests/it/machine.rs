@@ -58,7 +58,9 @@ impl Machine {
             engine,
         };
         machine.write_manifest("");
-        machine.write_context("FROM scratch\nCOPY empty /empty\n");
+        // A step that two images share goes with one of them while the other's build relies on it.
+        let own = format!("FROM scratch\nLABEL own={id}\nCOPY empty /empty\n");
+        machine.write_context(&own);
         machine
     }
 
