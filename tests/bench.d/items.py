@@ -106,7 +106,7 @@ def fill(root, appliance, count):
 def measure(root, appliance, count, cache_mb, say):
     """Fills a directory, starts a daemon on it, asks; the rest of the answer is its memory."""
     # Nothing may scan: the files themselves are not there.
-    engines = [manifest.stem for manifest in sorted((root / "engines").glob("*.toml"))]
+    engines = [path.stem for path in sorted((root / "engines").glob("*.toml")) if '"installed"' in path.read_text()]
     try:
         appliance.prepare(root / "target/release/acquit", engines, values={"storage.cache_mb": cache_mb})
         row = {"count": count, "fill_seconds": fill(root, appliance, count)}
