@@ -26,6 +26,7 @@
 //! | scan | leased jobs, blobs | verdicts | [`flow::scan`], [`engine::ask`] |
 //! | record | verdicts | results, analyses, timelines; jobs go | [`flow::analysis`], [`flow::timeline`] |
 //! | compare | a completed analysis | standings, tags, incidents | [`flow::standing`], [`flow::incident`] |
+//! | label | what engines call a blob | one family name | [`flow::label`] |
 //! | tell | events | deliveries, ledger lines | [`flow::notify`] |
 //! | dispute | incidents, policies, the directory of vendors | packages, mail | [`flow::dispute`] |
 //! | read | blobs of collections, in a process of its own | what they say of themselves | [`flow::facts`] |
