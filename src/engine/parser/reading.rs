@@ -7,6 +7,9 @@ use super::tally::Tally;
 use super::text::{MAX_LINE, decode, lines, quote};
 use super::{Output, Parsed, Parser, UNNAMED};
 
+/// How the names of rules begin that read lines; others read documents, which name many files.
+const LINE_RULES: &str = "parse.lines";
+
 /// Reads a batch's output.
 pub fn read(
     parser: &Parser,
@@ -99,6 +102,23 @@ impl<'a> Reading<'a> {
         let is_noise = matches!(finding.means, Means::Ignored | Means::Subject);
         self.after_sentinel |= self.sentinel_detected() && !is_sentinel && !is_noise;
         self.tally.take(finding, target, &self.parser.names);
+        self.fail_others(finding, target);
+    }
+
+    /// Fails other files that a line names, of an engine that need not name those that are clean:
+    /// two lines may have become one, and the second detection the end of the first one's name.
+    fn fail_others(&mut self, finding: &Finding<'_>, target: Target) {
+        let named = self.parser.spec.proof.rule == Rule::PerFile;
+        if named || !finding.rule.starts_with(LINE_RULES) {
+            return;
+        }
+        let reason = "a line about something else names this file, too";
+        for index in self.staged.mentioned(&finding.line) {
+            if !target.is_of(index) {
+                let reason = format!("{reason}: {:?}", quote(&finding.line));
+                self.tally.fail_file(index, reason, &finding.line);
+            }
+        }
     }
 
     /// Fails every file a line names that no rule understands; without a name, the batch.

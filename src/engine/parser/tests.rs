@@ -207,6 +207,22 @@ fn silence_needs_a_sentinel_that_is_answered_last() {
 }
 
 #[test]
+fn file_whose_line_became_the_end_of_another_is_not_clean() {
+    let spec = r#"
+        exit = { complete = [0] }
+        proof = { rule = "silence" }
+        [[lines]]
+        pattern = '^Found:(?<path>\S+) (?<name>.+)$'
+        means = "malicious"
+    "#;
+    let merged = "Found:/s/a Evil Found:/s/b Worse\nFound:/s/z Eicar\n";
+    let lost = "failure a line about something else names this file, too: \
+        \"Found:/s/a Evil Found:/s/b Worse\"";
+    let first = "malicious Evil Found:/s/b Worse";
+    check_with(spec, 0, (merged, ""), [first, lost]);
+}
+
+#[test]
 fn summary_must_agree() {
     let spec = r#"
         exit = { complete = [0] }
