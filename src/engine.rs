@@ -9,6 +9,7 @@ mod drwebd;
 pub mod icap;
 pub mod led;
 pub mod manifest;
+pub mod names;
 pub mod outside;
 pub mod parser;
 pub mod resident;

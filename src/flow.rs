@@ -17,6 +17,7 @@ pub mod leftovers;
 pub mod lookout;
 pub mod mail;
 pub mod notify;
+pub mod pace;
 pub mod policy;
 pub mod queue;
 pub mod raw;

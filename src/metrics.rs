@@ -34,6 +34,8 @@ pub struct Metrics {
     pub queue: IntGaugeVec,
     /// Whether an engine would scan a job given to it now.
     pub engine_up: IntGaugeVec,
+    /// Memory an engine's container uses, in bytes.
+    pub engine_memory: IntGaugeVec,
     /// Containers started, by engine and why the one before it ended.
     pub containers: IntCounterVec,
     /// Requests answered, by method, route and status.
@@ -88,6 +90,11 @@ impl Metrics {
             )?,
             queue: gauges("queue_jobs", "Jobs not yet done.", &["engine", "priority"])?,
             engine_up: gauges("engine_up", "Whether the engine can scan.", &["engine"])?,
+            engine_memory: gauges(
+                "engine_memory_bytes",
+                "Memory the engine's container uses, without what is kept of files.",
+                &["engine"],
+            )?,
             containers: counters(
                 "containers_started_total",
                 "Scan containers started.",
@@ -148,6 +155,7 @@ impl Metrics {
             Box::new(self.analysis_seconds.clone()),
             Box::new(self.queue.clone()),
             Box::new(self.engine_up.clone()),
+            Box::new(self.engine_memory.clone()),
             Box::new(self.containers.clone()),
             Box::new(self.requests.clone()),
             Box::new(self.request_seconds.clone()),

@@ -51,6 +51,8 @@ pub use signatures::{
     SetState, SignatureSet, SignatureStatus, Trigger, Update, UpdateOutcome, UpdatePhase,
 };
 pub use standing::{Detection, DetectionChange, Standing, StandingChange};
-pub use status::{EngineState, EngineStatus, EngineTable, Family, OutsideStatus, ProbeCheck};
+pub use status::{
+    EngineState, EngineStatus, EngineTable, Family, OutsideStatus, ProbeCheck, Throughput,
+};
 pub use time::Timestamp;
 pub use verdict::{Change, ChangeKind, DetectionName, EngineResult, RawOutputId, Verdict};

@@ -11,6 +11,7 @@
 pub mod bundle;
 pub mod canary;
 pub mod clock;
+pub mod courses;
 pub mod desk;
 pub mod license;
 pub mod rescan;

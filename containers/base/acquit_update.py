@@ -90,6 +90,11 @@ def one_line(text):
     return " ".join(printable.split())[:TEXT_LIMIT]
 
 
+def say(text):
+    """Tells those who watch what is being done."""
+    print(one_line(text), flush=True)
+
+
 def left_out(name, reason):
     # The first colon ends the name.
     print(f"left out {one_line(name).replace(':', '_')}: {one_line(reason)}")
@@ -287,12 +292,16 @@ def _ask(kept, most):
     check_pause(host_of(kept.url))
     headers = {"User-Agent": "acquit-update", "Accept-Encoding": "identity"}
     request = urllib.request.Request(kept.url, headers=headers | kept.conditions())
+    say(f"asking for {shown(kept.url)}")
     try:
         with _opener().open(request, timeout=SILENCE_SECONDS) as answer:
-            return _receive(answer, kept, most)
+            got = _receive(answer, kept, most)
+            say(f"{os.path.getsize(got.path)} bytes came")
+            return got
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 304 and kept.about:
+                say("it is as it was")
                 return None
             raise _refusal(kept.url, error) from None
     except urllib.error.URLError as error:

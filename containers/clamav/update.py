@@ -141,12 +141,21 @@ def freshclam(url, lines, directory=CANDIDATE):
     state = os.path.join(CACHE, f"freshclam-{host}.dat")
     move(state, os.path.join(directory, STATE))
     try:
-        done = subprocess.run(command, stdout=PIPE, stderr=STDOUT, check=False, text=True, errors="replace")
+        done = heard(command)
     finally:
         move(os.path.join(directory, STATE), state)
-    print(done.stdout, end="", flush=True)
     judge(host, done, blocked_until(state))
     return done.stdout
+
+
+def heard(command):
+    """Runs a command and passes on its lines as they come, for those who watch."""
+    lines = []
+    with subprocess.Popen(command, stdout=PIPE, stderr=STDOUT, text=True, errors="replace") as running:
+        for line in running.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+    return subprocess.CompletedProcess(command, running.returncode, "".join(lines))
 
 
 def move(old, new):

@@ -36,6 +36,8 @@ pub struct Order {
     pub timeout: Duration,
     /// Bytes kept of each of stdout and stderr.
     pub output_bytes: usize,
+    /// Whether the daemon is told of the output while the command runs.
+    pub live: bool,
 }
 
 /// How it ended, and what it printed.

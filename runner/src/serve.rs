@@ -20,6 +20,7 @@ use acquit_runner::wire::{
 use nix::sys::signal::{SigHandler, Signal, signal};
 
 use crate::args::Settings;
+use crate::cgroup::used_bytes;
 use crate::exec::{self, Finished, Order};
 use crate::reaper::Reaper;
 use crate::supervise::Supervisor;
@@ -146,7 +147,10 @@ impl Shared {
         while let Ok(Some(request)) = frame::read(&mut daemon) {
             requests += 1;
             let answered = match request {
-                Request::Ping => answer(&mut daemon, &Reply::Pong),
+                Request::Ping => {
+                    let memory_bytes = used_bytes();
+                    answer(&mut daemon, &Reply::Pong { memory_bytes })
+                }
                 Request::Dial { path } => match self.dial(&path) {
                     Ok(engine) => {
                         answer(&mut daemon, &Reply::Dialed)?;
@@ -160,12 +164,14 @@ impl Shared {
                     env,
                     timeout_ms,
                     output_bytes,
+                    live,
                 } => {
                     let order = Order {
                         command,
                         env,
                         timeout: Duration::from_millis(timeout_ms),
                         output_bytes: usize::try_from(output_bytes.min(MAX_OUTPUT)).unwrap_or(0),
+                        live,
                     };
                     self.exec(&order, &mut daemon)
                 }

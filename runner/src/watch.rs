@@ -6,15 +6,18 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use acquit_runner::wire::Exited;
+use acquit_runner::wire::{Exited, Reply};
 
 use crate::exec::{Finished, Order, micros};
+use crate::frame;
 use crate::reaper::{Exit, Reaper, Started};
 
 /// How long a pipe is waited for after the command is dead.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long a killed command is waited for; one stuck in the kernel never dies.
 const DEATH: Duration = Duration::from_secs(2);
+/// From one telling of what the command prints to the next.
+const TELL: Duration = Duration::from_millis(250);
 const CHUNK: usize = 16 << 10;
 
 /// A running command and what is known of it so far.
@@ -25,6 +28,8 @@ pub struct Watch {
     deadline: Instant,
     stdout: Kept,
     stderr: Kept,
+    /// When the daemon may be told of output again; nothing if it never is.
+    tell_at: Option<Instant>,
     exit: Option<Exit>,
     duration: Duration,
     killed: Option<Reason>,
@@ -50,6 +55,7 @@ impl Watch {
             deadline: began + order.timeout,
             stdout: Kept::new(stdout, order.output_bytes),
             stderr: Kept::new(stderr, order.output_bytes),
+            tell_at: order.live.then_some(began),
             exit: None,
             duration: Duration::ZERO,
             killed: None,
@@ -76,11 +82,44 @@ impl Watch {
             }
             if left.is_zero() {
                 self.kill(Reason::Deadline, reaper);
-            } else if let Err(reason) = self.step(left, Some(daemon)) {
+                continue;
+            }
+            let stepped = self.step(left.min(self.untold()), Some(daemon));
+            if let Err(reason) = stepped.and_then(|()| self.tell(daemon)) {
                 self.kill(reason, reaper);
             }
         }
         self.duration = self.began.elapsed();
+    }
+
+    /// Returns how long output that the daemon was not told of may wait.
+    fn untold(&self) -> Duration {
+        // Of one that was killed the end tells all.
+        let tell_at = self.tell_at.filter(|_| self.killed.is_none());
+        match tell_at {
+            Some(at) if self.stdout.is_untold() || self.stderr.is_untold() => {
+                at.saturating_duration_since(Instant::now())
+            }
+            Some(_) | None => Duration::MAX,
+        }
+    }
+
+    /// Tells the daemon what the command printed since the last time, if it is time to.
+    fn tell(&mut self, mut daemon: &UnixStream) -> Result<(), Reason> {
+        if !self.untold().is_zero() {
+            return Ok(());
+        }
+        let tails = [self.stdout.untold(), self.stderr.untold()];
+        let said = Reply::Said {
+            stdout_bytes: tails[0].len() as u64,
+            stderr_bytes: tails[1].len() as u64,
+        };
+        // Who does not read it in time has hung up as well.
+        frame::write(&mut daemon, &said, tails).map_err(|_| Reason::HangUp)?;
+        self.stdout.told = self.stdout.bytes.len();
+        self.stderr.told = self.stderr.bytes.len();
+        self.tell_at = Some(Instant::now() + TELL);
+        Ok(())
     }
 
     /// Reads what is left in the pipes.
@@ -163,6 +202,8 @@ struct Kept {
     /// Nothing once it is closed.
     pipe: Option<File>,
     bytes: Vec<u8>,
+    /// How many of them the daemon was told of.
+    told: usize,
     limit: usize,
 }
 
@@ -171,8 +212,17 @@ impl Kept {
         Self {
             pipe: pipe.map(File::from),
             bytes: Vec::new(),
+            told: 0,
             limit,
         }
+    }
+
+    fn is_untold(&self) -> bool {
+        self.told < self.bytes.len()
+    }
+
+    fn untold(&self) -> &[u8] {
+        &self.bytes[self.told..]
     }
 
     /// Takes what is there, at most one chunk.

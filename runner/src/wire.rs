@@ -5,8 +5,8 @@
 //! connections there. So nothing of the host is writable from inside, and a
 //! daemon that restarts finds its containers calling again by themselves.
 //!
-//! A frame is a big-endian `u32` length, that many bytes of JSON, and for an
-//! [`Reply::Exited`] the kept bytes of stdout and then of stderr. One request is
+//! A frame is a big-endian `u32` length, that many bytes of JSON, and for a
+//! [`Reply::Said`] or [`Reply::Exited`] bytes of stdout and then of stderr. One request is
 //! under way on a connection at a time. After [`Request::Dial`] is answered with
 //! [`Reply::Dialed`] the connection carries the dialed socket's bytes, unframed.
 
@@ -50,6 +50,10 @@ pub enum Request {
         timeout_ms: u64,
         /// Bytes kept of each of stdout and stderr; beyond it the command is killed.
         output_bytes: u64,
+        /// Whether what it prints is also told while it runs, by [`Reply::Said`]. A runner that
+        /// does not know this tells all at the end.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        live: bool,
     },
     /// Connect this connection to a Unix socket inside the container.
     Dial {
@@ -64,12 +68,24 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
+    /// The command printed something and still runs; these bytes of stdout and stderr follow the
+    /// frame, and come again with [`Reply::Exited`].
+    Said {
+        /// Bytes of stdout behind the frame.
+        stdout_bytes: u64,
+        /// Bytes of stderr behind those.
+        stderr_bytes: u64,
+    },
     /// The command ended; stdout and stderr follow the frame.
     Exited(Exited),
     /// The connection is now the socket's.
     Dialed,
     /// To a ping.
-    Pong,
+    Pong {
+        /// Memory the container uses, in bytes, if it shows that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        memory_bytes: Option<u64>,
+    },
     /// The request could not be carried out; nothing was run.
     Refused {
         /// Why, in one sentence.

@@ -18,9 +18,10 @@ use crate::engine::ask::Engine;
 use crate::engine::budget::Budget;
 use crate::engine::led::Led;
 use crate::engine::manifest::{Catalog, Manifest};
+use crate::engine::names::random_name;
 use crate::engine::outside::{self, Outside};
 use crate::engine::parser::Parser;
-use crate::engine::resident::{self, Resident, random_name};
+use crate::engine::resident::{self, Resident};
 use crate::engine::respondent::Respondent;
 use crate::engine::runner::RunnerPort;
 use crate::engine::sandbox::{ContainerState, Role, Sandbox};
@@ -430,7 +431,9 @@ async fn count(board: &Board, lanes: &Lanes, (sandbox, metrics): (&Sandbox, &Met
     loop {
         for id in &ids {
             let depth = lanes.depth(id);
+            let throughput = board.throughput(id);
             board.update(id, |status| {
+                status.throughput = throughput;
                 status.queued_interactive = depth.interactive;
                 status.queued_nightly = depth.nightly;
                 status.running = depth.leased;

@@ -27,6 +27,7 @@ use crate::flow::board::Board;
 use crate::flow::gate::Gate;
 use crate::model::{EngineId, SetSource, SignatureSetId, SignatureStatus};
 use crate::nightly::canary::Canary;
+use crate::nightly::courses::Courses;
 use crate::nightly::desk::{Desk, Order};
 use crate::nightly::sets::Sets;
 use crate::nightly::worker::{Closing, Worker};
@@ -41,6 +42,7 @@ pub struct Night {
     workers: Vec<(Worker, mpsc::Receiver<Order>)>,
     ports: Vec<Arc<RunnerPort>>,
     orders: BTreeMap<EngineId, Option<mpsc::Sender<Order>>>,
+    courses: Courses,
 }
 
 /// What a worker shares with the engine it works for.
@@ -86,6 +88,7 @@ impl Night {
             schedule: schedule(parts, &id),
             jitter: Duration::from_secs(60 * u64::from(updates.jitter_minutes)),
             board: shared.board.clone(),
+            courses: self.courses.clone(),
             metrics: parts.metrics.clone(),
             closing: Closing::default(),
         };
@@ -109,7 +112,7 @@ impl Night {
 
     /// Returns the desk at which orders for the workers are given.
     pub fn desk(&self) -> Desk {
-        Desk::new(self.orders.clone())
+        Desk::new(self.orders.clone(), self.courses.clone())
     }
 
     /// Starts everybody.

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::budget::Budget;
 use super::led::Led;
 use super::manifest::{Isolation, Manifest, Transport};
+use super::names::random_name;
 use super::runner::{RunnerPort, Session};
 use super::sandbox::{ContainerState, Role, Sandbox, SandboxError, Start};
 use super::speech::Way;
@@ -312,6 +313,13 @@ impl Resident {
             .is_some_and(|live| !live.retired.load(Ordering::Acquire))
     }
 
+    /// Asks how much memory the container uses, in bytes; nothing of one that does not say.
+    pub async fn memory_bytes(&self) -> Option<u64> {
+        let live = self.current.lock().await.clone()?;
+        let session = timeout(LOOK, self.port.session(&live.generation)).await;
+        session.ok()?.ping().await.ok()?
+    }
+
     /// Looks whether the container still lives; a dead one is forgotten.
     ///
     /// # Errors
@@ -484,11 +492,4 @@ impl Resident {
             led.remove(&live.generation);
         });
     }
-}
-
-/// Returns 16 random hexadecimal digits: a name that says nothing and is used once.
-pub fn random_name() -> String {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
-    hex::encode(bytes)
 }

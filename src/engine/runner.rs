@@ -18,7 +18,7 @@ mod session;
 mod wire;
 
 pub use port::RunnerPort;
-pub use session::{DialError, Exec, Finished, Session, SessionLost};
+pub use session::{DialError, Exec, Finished, Heard, Session, SessionLost};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::resident::random_name;
+use super::names::random_name;
 
 /// Where a container sees its staging directory.
 const INSIDE: &str = "/scan";

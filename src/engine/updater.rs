@@ -12,6 +12,7 @@
 //! the daemon may not remove, a later container removes.
 
 mod container;
+mod course;
 mod disk;
 mod judge;
 
@@ -19,14 +20,16 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+pub use course::Course;
+
 use super::led::Led;
 use super::manifest::{self, Manifest};
-use super::resident::random_name;
+use super::names::random_name;
 use super::runner::RunnerPort;
 use super::sandbox::{Sandbox, SandboxError};
 use super::signatures::{self, AdoptError, Kept};
@@ -189,7 +192,7 @@ impl Updater {
         })
     }
 
-    /// Makes an update, starting from the active set; tells `watch` the new bytes on disk.
+    /// Makes an update, starting from the active set; tells `course` how it goes.
     ///
     /// If this future is dropped the container is stopped and its files go, by a task of the
     /// updater's own; the next update waits for that.
@@ -199,14 +202,14 @@ impl Updater {
     pub async fn run(
         &self,
         active: Option<&SignatureSetId>,
-        watch: &watch::Sender<u64>,
+        course: &Course,
     ) -> Result<Fetched, UpdateError> {
         let stop = CancellationToken::new();
         let _given_up = stop.clone().drop_guard();
         let job = Job {
             shared: Arc::clone(&self.shared),
             active: active.cloned(),
-            watch: watch.clone(),
+            course: course.clone(),
             stop,
         };
         let (answer, answered) = oneshot::channel();
@@ -232,7 +235,7 @@ impl Updater {
 struct Job {
     shared: Arc<Shared>,
     active: Option<SignatureSetId>,
-    watch: watch::Sender<u64>,
+    course: Course,
     stop: CancellationToken,
 }
 
@@ -289,7 +292,7 @@ impl Job {
         }
         let output = ended.output;
         let taken = self.measure(work).await?;
-        self.watch.send_replace(taken.candidate);
+        self.course.measured(taken.candidate);
         if taken.is_over(self.shared.update.disk_mb) {
             let limit_mb = self.shared.update.disk_mb;
             return Err(UpdateError::DiskFull { limit_mb, output });

@@ -211,6 +211,7 @@ impl Recorder {
             .map(|answer| result(answer, run, (raw.as_ref(), now)));
         let results: Vec<_> = results.collect();
         let answered = results.clone();
+        let looked_at = looked_at(&answers, run);
         let ran_ms = u64::try_from(run.duration.as_millis()).unwrap_or(0);
         let began = Timestamp::from_millis(now.millis().saturating_sub(ran_ms));
         let versions = self.versions(&engine, run);
@@ -231,7 +232,7 @@ impl Recorder {
             record.collect::<Result<Vec<_>, StoreError>>()
         };
         let settled = self.store.write(settle).await?;
-        self.count(&engine, &answered, run);
+        self.count(&engine, (&answered, looked_at), run);
         self.announce(settled, now);
         Ok(())
     }
@@ -246,7 +247,12 @@ impl Recorder {
         table.get(engine)?.versions.clone()
     }
 
-    fn count(&self, engine: &EngineId, results: &[EngineResult], run: &Run) {
+    fn count(
+        &self,
+        engine: &EngineId,
+        (results, looked_at): (&[EngineResult], (u64, u64)),
+        run: &Run,
+    ) {
         let (mut answered, mut failed) = (0, 0);
         for result in results {
             let category = result.verdict.category();
@@ -261,7 +267,7 @@ impl Recorder {
             };
             *count += 1;
         }
-        self.board.answered(engine, (answered, failed));
+        self.board.answered(engine, (answered, failed), looked_at);
         let seconds = self
             .metrics
             .batch_seconds
@@ -287,6 +293,17 @@ impl Recorder {
             let _ = self.completed.send(leased.job.id.analysis);
         }
     }
+}
+
+/// Counts the files an engine answered for, and their bytes; none that it was not shown.
+fn looked_at(answers: &[Answer], run: &Run) -> (u64, u64) {
+    if run.versions.image.is_empty() {
+        return (0, 0);
+    }
+    let answered = answers.iter().filter(|it| it.verdict.is_answer());
+    answered.fold((0, 0), |(files, bytes), answer| {
+        (files + 1, bytes + answer.leased.job.size_bytes)
+    })
 }
 
 /// What recording one answer did to its analysis.

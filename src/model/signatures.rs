@@ -309,6 +309,8 @@ pub struct Progress {
     pub started_at: Timestamp,
     /// Bytes the candidate has that the active set has not.
     pub new_bytes: u64,
+    /// Bytes its command has printed.
+    pub output_bytes: u64,
 }
 
 /// Something that happened and somebody may want to know.

@@ -90,6 +90,25 @@ pub struct Family {
     pub source: String,
 }
 
+/// What an engine got done lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Files it answered for.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Seconds in which it did.
+    pub seconds: u64,
+}
+
+impl Throughput {
+    /// Returns files and bytes a second.
+    pub fn rates(self) -> (f64, f64) {
+        let seconds = self.seconds.max(1) as f64;
+        (self.files as f64 / seconds, self.bytes as f64 / seconds)
+    }
+}
+
 /// How one engine fares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineStatus {
@@ -101,6 +120,9 @@ pub struct EngineStatus {
     pub vendor: String,
     /// What it looks at.
     pub description: String,
+    /// Under which license it is, if its manifest says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
     /// Whose signatures it carries, if they are also another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
@@ -133,8 +155,14 @@ pub struct EngineStatus {
     pub answered: u64,
     /// Jobs that ended in a timeout or a failure since the daemon started.
     pub failed: u64,
+    /// What it got done in the last minutes.
+    #[serde(default)]
+    pub throughput: Throughput,
     /// Memory its container may use, in mebibytes; 0 if it has none.
     pub memory_mb: u64,
+    /// Memory its container uses, in mebibytes, when it was asked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_used_mb: Option<u64>,
     /// How its signatures fare, if they are not in its image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signatures: Option<SignatureStatus>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::courses::Courses;
 use crate::model::{EngineId, SignatureSet, SignatureSetId, Update};
 use crate::store::StoreError;
 
@@ -102,14 +103,21 @@ impl Order {
 #[derive(Clone, Debug, Default)]
 pub struct Desk {
     engines: Arc<BTreeMap<EngineId, Option<mpsc::Sender<Order>>>>,
+    courses: Courses,
 }
 
 impl Desk {
     /// Makes the desk of all enabled engines; those without signatures have no one to give orders to.
-    pub fn new(engines: BTreeMap<EngineId, Option<mpsc::Sender<Order>>>) -> Self {
+    pub fn new(engines: BTreeMap<EngineId, Option<mpsc::Sender<Order>>>, courses: Courses) -> Self {
         Self {
             engines: Arc::new(engines),
+            courses,
         }
+    }
+
+    /// Returns the end of what an update has printed so far; nothing of one that is not under way.
+    pub fn log(&self, engine: &EngineId, number: u64) -> Option<Vec<u8>> {
+        self.courses.log(engine, number)
     }
 
     /// Begins an update; returns it as it begins.

@@ -24,7 +24,7 @@ use tracing::error;
 
 use crate::config::Schedule;
 use crate::engine::ask::Engine;
-use crate::engine::updater::Updater;
+use crate::engine::updater::{Course, Updater};
 use crate::flow::board::Board;
 use crate::flow::gate::{Gate, Pass};
 use crate::metrics::Metrics;
@@ -33,6 +33,7 @@ use crate::system::now;
 
 use super::canary::Canary;
 use super::clock::{self, Due};
+use super::courses::Courses;
 use super::desk::{Order, Refusal};
 use super::sets::Sets;
 use super::update::Updates;
@@ -62,6 +63,8 @@ pub struct Worker {
     pub jitter: Duration,
     /// Where its state is shown.
     pub board: Board,
+    /// Where is shown how its updates go.
+    pub courses: Courses,
     /// Where the ends of updates are counted.
     pub metrics: Metrics,
     /// Whether what it does is about to be done.
@@ -235,6 +238,7 @@ impl Worker {
                 phase: update.phase,
                 started_at: update.started_at,
                 new_bytes: 0,
+                output_bytes: 0,
             }),
             last_update_at: clock.started_at,
             last_outcome: clock.outcome,
@@ -248,11 +252,12 @@ impl Worker {
         due
     }
 
-    fn show_progress(&self, new_bytes: u64) {
+    fn show_progress(&self, course: &Course) {
         self.board.update(&self.sets.engine, |shown| {
             let signatures = shown.signatures.as_mut();
             if let Some(progress) = signatures.and_then(|shown| shown.updating.as_mut()) {
-                progress.new_bytes = new_bytes;
+                progress.new_bytes = course.new_bytes();
+                progress.output_bytes = course.said();
             }
         });
     }

@@ -60,7 +60,7 @@ print("said on stderr", file=__import__("sys").stderr)
     assert_eq!(old.nlink(), 2);
     assert_eq!(fetched.kept.files, 4);
     assert!(fetched.kept.own_bytes < 1000);
-    assert!(*bench.watched.borrow() > 0);
+    assert!(bench.course.new_bytes() > 0);
     bench.check_nothing_left();
     bench.check_active();
 }
@@ -82,6 +82,42 @@ os.rename("/candidate/fresh", "/candidate/main.cvd")
     assert!(bench.disk() - before < 1 << 20);
     bench.check_nothing_left();
     bench.check_active();
+}
+
+#[tokio::test]
+async fn what_the_command_prints_is_seen_while_it_runs() {
+    let script = r#"
+import sys, time, pathlib
+print("asking the mirror")
+print("\x1b[31m<b>slow</b>", file=sys.stderr)
+print("half of ", end="")
+time.sleep(3)
+print("a line")
+# What comes just before the end is told with it.
+time.sleep(1)
+"#;
+    let bench = Bench::new(script, "").await;
+    let is_seen = |log: &str| {
+        let lines = ["asking the mirror\n", "\u{1b}[31m<b>slow</b>\n"];
+        log.ends_with("half of \n") && lines.iter().all(|line| log.contains(line))
+    };
+    let seen = async {
+        while !is_seen(&String::from_utf8(bench.course.log()).unwrap()) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let mut fetched = std::pin::pin!(bench.run());
+    tokio::select! {
+        () = seen => {}
+        ended = &mut fetched => panic!("it ended unseen: {ended:?}"),
+    }
+    let fetched = fetched.await.unwrap();
+    let output = String::from_utf8(fetched.output).unwrap();
+    let all = "exit: 0\n--- stdout\nasking the mirror\nhalf of a line\n";
+    assert!(output.starts_with(all), "{output}");
+    let log = String::from_utf8(bench.course.log()).unwrap();
+    assert!(log.ends_with("half of a line\n"), "{log}");
+    assert_eq!(bench.course.said(), log.len() as u64);
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use crate::cgroup::oom_kills;
 
 /// How much more than the limit is tried.
 const EXCESS_MB: u64 = 32;
-const PATIENCE: Duration = Duration::from_millis(1500);
+/// Taking a gibibyte takes seconds on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(15);
 const PAGE: usize = 4096;
 
 /// Has a child use more than the limit; it must be killed, and the kill must be counted.

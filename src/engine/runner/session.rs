@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use acquit_runner::wire::{Exited, Reply, Request};
 use tokio::net::UnixStream;
@@ -38,6 +38,9 @@ pub struct Exec {
     /// Bytes kept of each of stdout and stderr; beyond it the command is killed.
     pub output_bytes: u64,
 }
+
+/// What takes the bytes of stdout and of stderr that a running command printed since the last time.
+pub type Heard<'a> = dyn FnMut(&[u8], &[u8]) + Send + 'a;
 
 /// A command that ended, and what it printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +105,20 @@ impl Session {
     /// If no whole answer came; whether anything was run is then unknown.
     pub async fn exec(self, request: Exec) -> Result<Finished, SessionLost> {
         let wait = request.timeout + EXEC_MARGIN;
-        within(wait, self.exec_unbounded(request)).await
+        within(wait, self.exec_unbounded(request, None)).await
+    }
+
+    /// As [`Self::exec`], and hears what the command prints while it runs.
+    ///
+    /// # Errors
+    /// If no whole answer came; whether anything was run is then unknown.
+    pub async fn exec_heard(
+        self,
+        request: Exec,
+        heard: &mut Heard<'_>,
+    ) -> Result<Finished, SessionLost> {
+        let wait = request.timeout + EXEC_MARGIN;
+        within(wait, self.exec_unbounded(request, Some(heard))).await
     }
 
     /// Connects to a Unix socket inside the container.
@@ -118,51 +134,57 @@ impl Session {
                 self.give_back();
                 Err(DialError::Refused { reason })
             }
-            Reply::Exited(_) | Reply::Pong => Err(DialError::Lost(senseless("not asked for"))),
+            Reply::Exited(_) | Reply::Pong { .. } | Reply::Said { .. } => {
+                Err(DialError::Lost(senseless("not asked for")))
+            }
         }
     }
 
-    /// Asks whether the runner lives, and returns how long it took to say so.
+    /// Asks whether the runner lives, and returns how much memory its container uses, in bytes, if
+    /// it can tell.
     ///
     /// # Errors
     /// If it did not say so.
-    pub async fn ping(mut self) -> Result<Duration, SessionLost> {
-        let asked_at = Instant::now();
+    pub async fn ping(mut self) -> Result<Option<u64>, SessionLost> {
         match within(PROMPT, self.ask(Request::Ping)).await? {
-            Reply::Pong => {
+            Reply::Pong { memory_bytes } => {
                 self.give_back();
-                Ok(asked_at.elapsed())
+                Ok(memory_bytes)
             }
-            Reply::Exited(_) | Reply::Dialed | Reply::Refused { .. } => {
+            Reply::Exited(_) | Reply::Dialed | Reply::Said { .. } | Reply::Refused { .. } => {
                 Err(senseless("not asked for"))
             }
         }
     }
 
-    async fn exec_unbounded(mut self, request: Exec) -> Result<Finished, SessionLost> {
+    async fn exec_unbounded(
+        mut self,
+        request: Exec,
+        heard: Option<&mut Heard<'_>>,
+    ) -> Result<Finished, SessionLost> {
         let limit = request.output_bytes;
         let request = Request::Exec {
             command: request.command,
             env: request.env,
             timeout_ms: u64::try_from(request.timeout.as_millis()).unwrap_or(u64::MAX),
             output_bytes: limit,
+            live: heard.is_some(),
         };
-        let exited = match self.ask(request).await? {
+        let first = self.ask(request).await?;
+        let exited = match self.hear(first, (limit, heard)).await? {
             Reply::Exited(exited) => exited,
             Reply::Refused { reason } => {
                 self.give_back();
                 return Err(SessionLost::Refused { reason });
             }
-            Reply::Dialed | Reply::Pong => return Err(senseless("not asked for")),
+            Reply::Dialed | Reply::Pong { .. } | Reply::Said { .. } => {
+                return Err(senseless("not asked for"));
+            }
         };
         if exited.stdout_bytes > limit || exited.stderr_bytes > limit {
             return Err(senseless("more output than may be kept"));
         }
-        let stream = &mut self.connection.stream;
-        let stdout = wire::read_bytes(stream, exited.stdout_bytes).await;
-        let stdout = stdout.map_err(SessionLost::Closed)?;
-        let stderr = wire::read_bytes(stream, exited.stderr_bytes).await;
-        let stderr = stderr.map_err(SessionLost::Closed)?;
+        let (stdout, stderr) = self.tails(exited.stdout_bytes, exited.stderr_bytes).await?;
         self.give_back();
         Ok(Finished {
             exited,
@@ -171,11 +193,51 @@ impl Session {
         })
     }
 
+    /// Passes on what a command says while it runs, until another reply comes, which it returns.
+    async fn hear(
+        &mut self,
+        first: Reply,
+        (limit, mut heard): (u64, Option<&mut Heard<'_>>),
+    ) -> Result<Reply, SessionLost> {
+        let (mut reply, mut told) = (first, [0_u64; 2]);
+        while let (
+            Reply::Said {
+                stdout_bytes,
+                stderr_bytes,
+            },
+            Some(heard),
+        ) = (&reply, heard.as_deref_mut())
+        {
+            let said = [*stdout_bytes, *stderr_bytes];
+            told = [0, 1].map(|n| told[n].saturating_add(said[n]));
+            if said == [0, 0] || told.iter().any(|told| *told > limit) {
+                return Err(senseless("more output than may be kept"));
+            }
+            let (stdout, stderr) = self.tails(said[0], said[1]).await?;
+            heard(&stdout, &stderr);
+            reply = self.reply().await?;
+        }
+        Ok(reply)
+    }
+
+    /// Reads the bytes of stdout and of stderr that follow a frame.
+    async fn tails(&mut self, stdout: u64, stderr: u64) -> Result<(Vec<u8>, Vec<u8>), SessionLost> {
+        let stream = &mut self.connection.stream;
+        let stdout = wire::read_bytes(stream, stdout).await;
+        let stdout = stdout.map_err(SessionLost::Closed)?;
+        let stderr = wire::read_bytes(stream, stderr).await;
+        Ok((stdout, stderr.map_err(SessionLost::Closed)?))
+    }
+
     async fn ask(&mut self, request: Request) -> Result<Reply, SessionLost> {
         let stream = &mut self.connection.stream;
         let sent = wire::write(stream, &request).await;
         sent.map_err(SessionLost::Closed)?;
-        let reply = wire::read(stream).await;
+        self.reply().await
+    }
+
+    async fn reply(&mut self) -> Result<Reply, SessionLost> {
+        let reply = wire::read(&mut self.connection.stream).await;
         reply.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => senseless("garbage"),
             _ => SessionLost::Closed(error),

@@ -123,6 +123,56 @@ async fn answer_comes_with_its_output_and_the_connection_is_used_again() {
     }
 }
 
+/// Returns the frame by which a runner tells of output, with the output.
+async fn said(stdout: &[u8], stderr: &[u8]) -> Vec<u8> {
+    let head = Reply::Said {
+        stdout_bytes: stdout.len() as u64,
+        stderr_bytes: stderr.len() as u64,
+    };
+    [&*frame(&head).await, stdout, stderr].concat()
+}
+
+#[tokio::test]
+async fn output_is_heard_while_the_command_runs() {
+    let mut port = port();
+    let mut answer = said(b"cl", b"").await;
+    answer.extend(said(b"ean", b"oops").await);
+    answer.extend(frame(&exited(5)).await);
+    answer.extend_from_slice(b"clean");
+    port.answering(answer).await;
+    for _ in 0..2 {
+        let mut parts = Vec::new();
+        let mut heard = |stdout: &[u8], stderr: &[u8]| parts.push([stdout, stderr].concat());
+        let session = port.session().await;
+        let finished = session.exec_heard(request(), &mut heard).await.unwrap();
+        assert_eq!(finished.stdout, b"clean");
+        assert_eq!(parts, [&b"cl"[..], b"eanoops"]);
+    }
+}
+
+#[tokio::test]
+async fn output_that_nobody_asked_for_or_without_end_is_refused() {
+    let much = said(b"0123456789", b"").await;
+    let cases = [
+        (false, said(b"x", b"").await),
+        (true, said(b"", b"").await),
+        (true, said(b"01234567890", b"").await),
+        (true, [&*much, &said(b"x", b"").await].concat()),
+    ];
+    for (listens, answer) in cases {
+        let mut port = port();
+        port.answering(answer).await;
+        let session = port.session().await;
+        let lost = match listens {
+            true => session.exec_heard(request(), &mut |_, _| ()).await,
+            false => session.exec(request()).await,
+        };
+        let senseless = matches!(lost, Err(SessionLost::Senseless { .. }));
+        assert!(senseless, "{lost:?}");
+        port.no_session().await;
+    }
+}
+
 #[tokio::test]
 async fn more_output_than_asked_for_is_refused() {
     let mut port = port();
@@ -141,7 +191,7 @@ async fn answer_of_another_kind_or_garbage_is_refused() {
     let garbage = b"\0\0\0\x04nope".to_vec();
     let cut = b"\0\0\0\x02{\"".to_vec();
     for answer in [
-        frame(&Reply::Pong).await,
+        frame(&Reply::Pong { memory_bytes: None }).await,
         frame(&Reply::Dialed).await,
         long,
         garbage,

@@ -111,7 +111,8 @@ impl Job {
             output_bytes: parts.manifest.limits.output_kb << 10,
         };
         let session = self.meet(started).await?;
-        let mut finished = std::pin::pin!(session.exec(exec));
+        let mut heard = |stdout: &[u8], stderr: &[u8]| self.course.heard(stdout, stderr);
+        let mut finished = std::pin::pin!(session.exec_heard(exec, &mut heard));
         let halt = tokio::select! {
             finished = &mut finished => {
                 let ended = self.conclude(started, finished).await;
@@ -192,7 +193,7 @@ impl Job {
             let taken = self.measure_both(started, work).await?;
             let before = *before.get_or_insert(taken.cache);
             let cached = taken.cache.saturating_sub(before);
-            self.watch.send_replace(taken.candidate + cached);
+            self.course.measured(taken.candidate + cached);
             if taken.is_over(self.shared.update.disk_mb) {
                 return Ok(Halt::DiskFull);
             }

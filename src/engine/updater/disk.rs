@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::{Job, Shared, UpdateError};
-use crate::engine::resident::random_name;
+use crate::engine::names::random_name;
 use crate::engine::sandbox::Role;
 
 /// How the names of directories begin that a container is to remove from its cache.

@@ -15,6 +15,8 @@ use crate::model::LeftOut;
 
 /// Environment variable with the sources, as JSON.
 const SOURCES: &str = "ACQUIT_SOURCES";
+/// Environment variable that has Python print at once: somebody may be watching.
+const UNBUFFERED: &str = "PYTHONUNBUFFERED";
 /// Rules left out that are kept; a set that leaves out more has other troubles.
 const MAX_LEFT_OUT: usize = 1000;
 /// How a line about such a rule begins.
@@ -114,7 +116,10 @@ pub fn environment(config: &Config, manifest: &Manifest, update: &Update) -> Vec
     let updates = &config.updates;
     let sources: Vec<Source> = sources_inside(updates.sources_of(&manifest.id, &update.sources));
     let sources = serde_json::to_string(&sources).unwrap_or_default();
-    let mut variables = BTreeMap::from([(SOURCES.to_owned(), sources)]);
+    let mut variables = BTreeMap::from([
+        (SOURCES.to_owned(), sources),
+        (UNBUFFERED.to_owned(), "1".to_owned()),
+    ]);
     let proxies = [
         ("http_proxy", &updates.proxy),
         ("https_proxy", &updates.proxy),
@@ -157,13 +162,14 @@ mod tests {
         let mut config = Config::default();
         let plain = environment(&config, &manifest, &update);
         let sources = r#"[{"url":"http://x/"},{"directory":"/sources/1"}]"#;
-        assert_eq!(plain, [(SOURCES.to_owned(), sources.to_owned())]);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(plain, [pair(SOURCES, sources), pair(UNBUFFERED, "1")]);
         config.updates.proxy = "http://proxy:3128".to_owned();
         config.updates.no_proxy = "localhost".to_owned();
         let names: Vec<_> = environment(&config, &manifest, &update)
             .into_iter()
             .map(|(name, value)| format!("{name}={value}"))
-            .filter(|pair| !pair.starts_with(SOURCES))
+            .filter(|pair| !pair.starts_with(SOURCES) && !pair.starts_with(UNBUFFERED))
             .collect();
         assert_eq!(
             names,

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::{Material, Worker};
 use crate::engine::signatures::{self, Kept};
+use crate::engine::updater::Course;
 use crate::model::{LeftOut, SetSource, SignatureSetId, Update, UpdateOutcome, UpdatePhase};
 use crate::nightly::sets::Arrival;
 use crate::nightly::update::End;
@@ -19,15 +19,15 @@ use crate::system::now;
 impl Worker {
     /// Brings an update to its end, whatever that is.
     pub(super) async fn carry_out(&self, update: Update, material: Material) {
-        let (new_bytes, watched) = watch::channel(0);
+        let course = self.courses.begin(&update);
         let mut update = update;
-        let work = self.attempt(&mut update, material, &new_bytes);
+        let work = self.attempt(&mut update, material, &course);
         let end = {
             let mut work = pin!(work);
             loop {
                 tokio::select! {
                     end = &mut work => break end,
-                    () = sleep(Duration::from_millis(500)) => self.show_progress(*watched.borrow()),
+                    () = sleep(Duration::from_millis(500)) => self.show_progress(&course),
                 }
             }
         };
@@ -37,19 +37,15 @@ impl Worker {
         if let Err(error) = self.updates().end(update, end, now()).await {
             error!(engine.name = %self.sets.engine, %error, "Cannot write down an update's end");
         }
+        self.courses.end(&self.sets.engine);
         self.clean().await;
     }
 
     /// Makes an update; returns its end.
-    async fn attempt(
-        &self,
-        update: &mut Update,
-        material: Material,
-        new_bytes: &watch::Sender<u64>,
-    ) -> End {
+    async fn attempt(&self, update: &mut Update, material: Material, course: &Course) -> End {
         self.show(Some(update)).await;
         let made = match material {
-            Material::Download => self.download(update, new_bytes).await,
+            Material::Download => self.download(update, course).await,
             Material::Bundle { work, key } => self.unpack(work, key).await,
         };
         let (arrival, active) = match made {
@@ -72,13 +68,13 @@ impl Worker {
     async fn download(
         &self,
         update: &mut Update,
-        new_bytes: &watch::Sender<u64>,
+        course: &Course,
     ) -> Result<(Arrival, Option<SignatureSetId>), End> {
         let Some(updater) = &self.updater else {
             return Err(End::failed("nobody said where signatures come from"));
         };
         let active = self.active()?;
-        let fetched = updater.run(active.as_ref(), new_bytes).await;
+        let fetched = updater.run(active.as_ref(), course).await;
         let output = match &fetched {
             Ok(fetched) => fetched.output.as_slice(),
             Err(error) => error.output(),

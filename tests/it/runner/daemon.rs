@@ -88,6 +88,14 @@ async fn container_outlives_the_daemon_and_finds_it_again() {
 }
 
 #[tokio::test]
+async fn ping_tells_the_memory_of_the_container() {
+    let container = Container::start(&["--connections", "1"]);
+    let used = container.session().await.ping().await.unwrap();
+    let used = used.expect("the container shows what it uses");
+    assert!((64 << 10..64 << 20).contains(&used), "{used}");
+}
+
+#[tokio::test]
 async fn container_ends_at_once_when_it_is_told_to() {
     let container = Container::start(&["--connections", "1"]);
     container.session().await.ping().await.unwrap();

@@ -71,6 +71,31 @@ async fn flood_is_cut_and_its_source_killed() {
 }
 
 #[tokio::test]
+async fn what_is_told_while_a_command_runs_is_what_it_printed() {
+    let container = Container::start(&["--connections", "1"]);
+    let heard = async |arguments: &[&str]| {
+        let mut request = engine(arguments);
+        request.output_bytes = 100_000;
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut hear = |stdout: &[u8], stderr: &[u8]| {
+            out.extend_from_slice(stdout);
+            err.extend_from_slice(stderr);
+        };
+        let session = container.session().await;
+        let finished = session.exec_heard(request, &mut hear).await.unwrap();
+        // What comes with the end need not be told before.
+        assert!(finished.stdout.starts_with(&out) && finished.stderr.starts_with(&err));
+        (finished, out.len())
+    };
+    let (flood, told) = heard(&["flood"]).await;
+    assert!(flood.exited.flooded && flood.stdout.len() == 100_000);
+    assert!((1..=100_000).contains(&told), "{told}");
+    let (print, _) = heard(&["print", "7"]).await;
+    assert_eq!(print.exited.code, Some(7));
+    assert_eq!(container.engine(&["print", "0"]).await.exited.code, Some(0));
+}
+
+#[tokio::test]
 async fn deadline_kills_also_what_escaped_its_group() {
     let container = Container::start(&["--connections", "1"]);
     let mut request = engine(&["escape-and-hang"]);

@@ -31,7 +31,10 @@ async fn message_costs_little_more_than_its_command() {
     let container = Container::start(&["--connections", "2"]);
     let (mut pings, mut whole, mut beside) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        pings.push(container.session().await.ping().await.unwrap());
+        let session = container.session().await;
+        let began = Instant::now();
+        session.ping().await.unwrap();
+        pings.push(began.elapsed());
         let began = Instant::now();
         let finished = container.session().await.exec(engine(&["nothing"])).await;
         let took = began.elapsed();

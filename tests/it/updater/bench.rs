@@ -10,17 +10,15 @@ use acquit::engine::led::Led;
 use acquit::engine::manifest::Manifest;
 use acquit::engine::sandbox::StartUpdate;
 use acquit::engine::signatures::{self, Kept};
-use acquit::engine::updater::{Fetched, Parts, UpdateError, Updater};
+use acquit::engine::updater::{Course, Fetched, Parts, UpdateError, Updater};
 use acquit::model::SignatureSetId;
-use tokio::sync::watch;
 
 use crate::machine::Machine;
 
 pub struct Bench {
     pub machine: Machine,
     pub active: Kept,
-    pub watch: watch::Sender<u64>,
-    pub watched: watch::Receiver<u64>,
+    pub course: Course,
 }
 
 /// An updater that starts from the bench's active set.
@@ -32,7 +30,7 @@ pub struct Once<'a> {
 impl Once<'_> {
     pub async fn run_once(&self) -> Result<Fetched, UpdateError> {
         let active = Some(&self.bench.active.id);
-        self.updater.run(active, &self.bench.watch).await
+        self.updater.run(active, &self.bench.course).await
     }
 }
 
@@ -50,12 +48,10 @@ impl Bench {
         fs::write(seed.join("sub/a.yar"), "rule a { condition: true }").unwrap();
         let sets = machine.config.storage.sets_dir(&machine.engine);
         let active = signatures::import(&seed, &sets).unwrap();
-        let (watch, watched) = watch::channel(0);
         let bench = Self {
             machine,
             active,
-            watch,
-            watched,
+            course: Course::default(),
         };
         bench.command(script, more);
         bench
@@ -89,7 +85,7 @@ impl Bench {
     }
 
     pub async fn run_from(&self, active: Option<&SignatureSetId>) -> Result<Fetched, UpdateError> {
-        self.updater().updater.run(active, &self.watch).await
+        self.updater().updater.run(active, &self.course).await
     }
 
     pub fn start(&self, work: &str) -> StartUpdate {

@@ -85,7 +85,7 @@ for n in range(1000):
     assert!(output.starts_with("signal: 9\n"), "{output}");
     assert!(output.contains("filling"), "{output}");
     bench.check_nothing_left();
-    assert!(*bench.watched.borrow() >= 32 << 20);
+    assert!(bench.course.new_bytes() >= 32 << 20);
 
     bench.command(&fill("/cache"), "disk_mb = 32");
     let error = bench.run().await.unwrap_err();
