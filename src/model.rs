@@ -22,6 +22,7 @@ mod standing;
 mod status;
 mod time;
 mod verdict;
+mod view;
 
 pub use analysis::{
     Analysis, AnalysisId, AnalysisStatus, InvalidAnalysisId, Job, JobId, Priority, Stats,
@@ -56,3 +57,4 @@ pub use status::{
 };
 pub use time::Timestamp;
 pub use verdict::{Change, ChangeKind, DetectionName, EngineResult, RawOutputId, Verdict};
+pub use view::{View, ViewPage};

@@ -10,6 +10,7 @@ mod commit;
 mod keys;
 mod layout;
 mod ledger;
+mod news;
 mod queries;
 mod recent;
 mod rows;
@@ -20,12 +21,13 @@ mod tables;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use blobs::{Blobs, Discarded, Incoming, IncomingError, Pin, Sealed};
+pub use blobs::{Blobs, Discarded, Found, Incoming, IncomingError, Partial, Pin, Sealed};
 pub use commit::Change;
 pub use keys::{
     Depth, RowKey, blob_items_prefix, engine_prefix, folder_prefix, party_prefix, tag_prefix,
 };
 pub use ledger::{Ledger, LedgerError, LedgerFilter, Place};
+pub use news::News;
 pub use queries::{Page, Read};
 pub use rows::{
     BlobRow, ClockRow, EventGlance, HoldRow, KeyRow, LaneKey, ProofRow, ResultKey, SignatureSetRow,
@@ -34,15 +36,16 @@ pub use rows::{
 pub use seen::{Answered, Pair, SeenRow, word};
 pub use tables::{
     ANALYSES, BLOB_ITEMS, BLOBS, CLOCKS, COMMENTS, DEADLINES, DELIVERIES, DISPUTE_DUE, DISPUTES,
-    DISPUTES_OF, DOOMED, EVENTS, FACTS, FILE_REQUESTS, GRANTS, HOLDERS, INCIDENT_INDEX,
+    DISPUTES_OF, DOOMED, EVENTS, FACTS, FILE_REQUESTS, FOLDERS, GRANTS, HOLDERS, INCIDENT_INDEX,
     INCIDENT_OF, INCIDENTS, ITEMS, JOBS, KEPT, KEYS, LABELS, MD5S, META, OUTBOX, PROOFS,
     PUBLISHER_EVENTS, PUBLISHERS, RAW_OUTPUTS, REFERENCES, RESCANS, RESULTS, SEEN, SETS, SHA1S,
     SIGNATURE_SETS, STANDINGS, STATISTICS, SUBSCRIPTIONS, TAGGED, THREADS, TICKETS, TIMELINE,
-    TRASH, TREE_ACTS, Table, UNLABELED, UNREAD, UNROUTED, UPDATES, USAGE, USERS, VENDORS,
+    TRASH, TREE_ACTS, Table, UNLABELED, UNREAD, UNROUTED, UPDATES, USAGE, USERS, VENDORS, VIEWS,
 };
 
 use commit::Writer;
 use tables::Database;
+use tokio::sync::broadcast;
 
 use crate::model::Sha256;
 
@@ -161,6 +164,11 @@ impl Store {
         F: FnOnce(&mut Change<'_>) -> Result<T, E> + Send + 'static,
     {
         self.writer.write(change).await
+    }
+
+    /// Returns hints of what is written from now on, bounded: one who is slow misses some.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.writer.news()
     }
 
     /// Returns the ledger: what is written there is written before it is done.

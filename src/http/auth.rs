@@ -286,6 +286,7 @@ fn key_row(text: &str, now: Timestamp) -> Option<KeyRow> {
         expires_at: None,
         last_used_at: None,
         user: None,
+        parent: None,
     })
 }
 

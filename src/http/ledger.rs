@@ -121,6 +121,7 @@ impl LineQuery {
             sha256: sha256.transpose()?,
             from: from.transpose()?,
             to: to.transpose()?,
+            actor: None,
         })
     }
 

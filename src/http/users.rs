@@ -348,6 +348,7 @@ fn seated(user: User) -> KeyRow {
         expires_at: None,
         last_used_at: None,
         user: Some(user.id),
+        parent: None,
     }
 }
 

@@ -169,9 +169,9 @@ impl Stats {
         Self::of(results.values().map(|result| &result.verdict))
     }
 
-    /// Returns how many engines gave an answer.
+    /// Returns how many engines say something of the content; see [`Verdict::is_opinion`].
     pub const fn answered(&self) -> u32 {
-        self.malicious + self.suspicious + self.undetected + self.type_unsupported
+        self.malicious + self.suspicious + self.undetected
     }
 }
 
@@ -198,4 +198,27 @@ pub struct Job {
     /// The lower-case extension of the submitted name, if the engine may see one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extension: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coverage_counts_opinions_and_nothing_else() {
+        let name = crate::model::DetectionName::new("X");
+        let reason = || "no".to_owned();
+        let verdicts = [
+            (Verdict::Malicious { name: name.clone() }, 1),
+            (Verdict::Suspicious { name }, 1),
+            (Verdict::Undetected, 1),
+            (Verdict::TypeUnsupported { reason: reason() }, 0),
+            (Verdict::Timeout, 0),
+            (Verdict::Failure { reason: reason() }, 0),
+        ];
+        for (verdict, counted) in verdicts {
+            assert_eq!(Stats::of([&verdict]).answered(), counted, "{verdict:?}");
+            assert_eq!(verdict.is_opinion(), counted == 1, "{verdict:?}");
+        }
+    }
 }

@@ -36,6 +36,15 @@ pub struct Dispute {
     pub subject: String,
     /// Its text.
     pub text: String,
+    /// What its text ends with, which no person may say otherwise; empty if that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub facts: String,
+    /// Who said the rest in his own words, if anybody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worded_by: Option<String>,
+    /// How often it was put in other words since it was made.
+    #[serde(default)]
+    pub revision: u32,
     /// Whether the file itself goes with it.
     pub with_file: bool,
     /// Whether somebody ordered the file, which is the consent where the policy asks for one.

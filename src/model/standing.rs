@@ -16,7 +16,7 @@ pub struct Standing {
     pub at: Timestamp,
     /// Who detects it now.
     pub detections: BTreeMap<EngineId, Detection>,
-    /// Engines that have an answer on it.
+    /// Engines that say something of it; see [`super::Verdict::is_opinion`].
     pub answered: u32,
     /// Which these are.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

@@ -95,7 +95,17 @@ impl Verdict {
         matches!(self, Self::Malicious { .. } | Self::Suspicious { .. })
     }
 
-    /// Tells whether the engine answered: a timeout or a failure is no answer.
+    /// Tells whether the engine says something of the content: it detects, or it looked and found
+    /// nothing.
+    ///
+    /// This is what coverage counts. Whoever does not look into such files has not called one of
+    /// them clean, no more than one who failed or ran out of time.
+    pub const fn is_opinion(&self) -> bool {
+        self.is_detection() || matches!(self, Self::Undetected)
+    }
+
+    /// Tells whether the engine did what it was asked to, so that nobody need ask again: a timeout
+    /// or a failure is no answer.
     pub const fn is_answer(&self) -> bool {
         !matches!(self, Self::Timeout | Self::Failure { .. })
     }

@@ -1,8 +1,11 @@
 //! Content-addressed files: `blobs/ab/cd/<sha256>`, mode 0444, never changed.
 //!
 //! A file comes in through `incoming/`, is hashed while it is written, and gets
-//! its name at once: either it is wholly there or not at all.
+//! its name at once: either it is wholly there or not at all. One that comes in
+//! over many requests grows in `uploads/` before that.
 
+mod hashes;
+mod partial;
 mod pins;
 
 use std::fs::{self, File};
@@ -12,22 +15,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use md5::Md5 as Md5Hasher;
-use sha1::Sha1 as Sha1Hasher;
-use sha2::{Digest, Sha256 as Sha256Hasher};
 use tokio::sync::mpsc;
 
+pub use partial::{Found, Partial};
 pub use pins::{Discarded, Pin};
 
 use super::tables::sync_dir;
-use crate::model::{Digests, Md5, Sha1, Sha256};
+use crate::model::{Digests, Sha256};
+use hashes::Hashes;
 
 /// Chunks that may wait for the disk before the network does.
 const WAITING_CHUNKS: usize = 16;
-/// Bytes kept from the beginning of a file, to tell what it is.
-const HEAD_BYTES: usize = 4096;
 /// Bytes written between two looks at what is free.
 const LOOK_BYTES: u64 = 4 << 20;
+
+/// Directories of the data directory that are always there.
+const DIRS: [&str; 6] = [
+    "blobs",
+    "incoming",
+    "uploads",
+    "staging",
+    "runners",
+    "signatures",
+];
 
 /// What can go wrong with a file that comes in.
 #[derive(Debug, thiserror::Error)]
@@ -100,13 +110,13 @@ impl Blobs {
     /// # Errors
     /// If the file system fails.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
-        for name in ["blobs", "incoming", "staging", "runners", "signatures"] {
+        for name in DIRS {
             fs::create_dir_all(data_dir.join(name))?;
         }
         for entry in fs::read_dir(data_dir.join("incoming"))? {
             let path = entry?.path();
             if pins::marked(&path).is_none() {
-                fs::remove_file(path)?;
+                pins::remove(&path)?;
             }
         }
         sync_dir(data_dir)?;
@@ -263,6 +273,7 @@ async fn written(writer: Option<Writing>) -> Result<Written, IncomingError> {
 }
 
 /// What must stay free while a file comes in: the database needs it.
+#[derive(Debug)]
 struct Room {
     blobs: Blobs,
     reserve: u64,
@@ -282,32 +293,20 @@ fn write_chunks(
     mut chunks: mpsc::Receiver<Bytes>,
     room: &Room,
 ) -> Result<Written, IncomingError> {
-    let (mut sha256, mut sha1, mut md5) =
-        (Sha256Hasher::new(), Sha1Hasher::new(), Md5Hasher::new());
-    let (mut size_bytes, mut looked_at, mut head) = (0_u64, 0, Vec::new());
+    let (mut hashes, mut looked_at) = (Hashes::default(), 0);
     while let Some(chunk) = chunks.blocking_recv() {
-        if size_bytes - looked_at >= LOOK_BYTES {
+        if hashes.size_bytes() - looked_at >= LOOK_BYTES {
             room.check()?;
-            looked_at = size_bytes;
+            looked_at = hashes.size_bytes();
         }
         file.write_all(&chunk).map_err(from_io)?;
-        sha256.update(&chunk);
-        sha1.update(&chunk);
-        md5.update(&chunk);
-        size_bytes += chunk.len() as u64;
-        let missing = HEAD_BYTES - head.len();
-        head.extend_from_slice(&chunk[..missing.min(chunk.len())]);
+        hashes.update(&chunk);
     }
-    let digests = Digests {
-        sha256: Sha256::new(sha256.finalize().into()),
-        sha1: Sha1::new(sha1.finalize().into()),
-        md5: Md5::new(md5.finalize().into()),
-    };
     Ok(Written {
         file,
-        digests,
-        size_bytes,
-        head,
+        digests: hashes.digests(),
+        size_bytes: hashes.size_bytes(),
+        head: hashes.head().to_vec(),
     })
 }
 

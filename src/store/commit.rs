@@ -12,10 +12,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 use tracing::error;
 
 use super::keys::RowKey;
+use super::news::{self, News};
 use super::sequence::Sequence;
 use super::tables::{Database, META, TABLES, Table, Writes, decode, encode};
 use super::{StoreError, failed};
@@ -146,6 +147,7 @@ impl<'a> Change<'a> {
 #[derive(Debug)]
 pub(super) struct Writer {
     changes: SyncSender<Ticket>,
+    news: broadcast::Sender<News>,
 }
 
 struct Ticket(Run);
@@ -170,16 +172,23 @@ impl Writer {
             });
         }
         let (changes, waiting) = sync_channel(WAITING);
+        let news = news::channel();
         let mut thread = WriterThread {
             database,
             sequence,
             number: found,
+            news: news.clone(),
         };
         std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || thread.run(&waiting))
             .map_err(|error| failed(&error))?;
-        Ok(Self { changes })
+        Ok(Self { changes, news })
+    }
+
+    /// Returns hints of what is written from now on.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.news.subscribe()
     }
 
     /// Writes a number without waiting for it; not at all if too many others wait.
@@ -258,6 +267,7 @@ struct WriterThread {
     database: Arc<Database>,
     sequence: Sequence,
     number: u64,
+    news: broadcast::Sender<News>,
 }
 
 impl WriterThread {
@@ -281,6 +291,10 @@ impl WriterThread {
             }
             waiting.push(acknowledge);
         }
+        let news = match self.news.receiver_count() {
+            0 => Vec::new(),
+            _ => news::of(&group),
+        };
         let committed = self.persist(group);
         if let Err(error) = &committed {
             error!(error = %error, "Cannot commit {} changes", waiting.len());
@@ -288,6 +302,10 @@ impl WriterThread {
         }
         for acknowledge in waiting {
             acknowledge(committed.clone());
+        }
+        if committed.is_ok() {
+            // Whoever listened may have gone; that is no error.
+            news.into_iter().for_each(|it| drop(self.news.send(it)));
         }
     }
 

@@ -139,11 +139,47 @@ impl Store {
         let from = after.map(|key| [key.to_bytes(), vec![0]].concat());
         let span = ([].as_slice(), from.as_deref().unwrap_or_default());
         let rows = self.database.range(table.index(), span, limit)?;
-        let keys = rows.iter().map(|(key, _)| K::from_bytes(key));
-        let keys: Option<Vec<_>> = keys.collect();
-        keys.ok_or_else(|| StoreError::Row {
-            table: table.name,
-            reason: "its key is damaged".to_owned(),
+        keys_of(table, &rows)
+    }
+
+    /// As [`Self::list`], the keys only.
+    ///
+    /// # Errors
+    /// If the disk fails or a key is damaged.
+    pub fn keys<K: RowKey, V>(
+        &self,
+        table: &Table<K, V>,
+        (prefix, from): (&[u8], Option<&[u8]>),
+        limit: usize,
+    ) -> Result<Page<K>, StoreError> {
+        let span = (prefix, from.unwrap_or(prefix));
+        let mut rows = self.database.range(table.index(), span, limit + 1)?;
+        let next = (rows.len() > limit).then(|| rows.pop()).flatten();
+        Ok(Page {
+            rows: keys_of(table, &rows)?,
+            next: next.map(|(key, _)| key),
+        })
+    }
+
+    /// As [`Self::list_back`], the keys only.
+    ///
+    /// # Errors
+    /// If the disk fails or a key is damaged.
+    pub fn keys_back<K: RowKey, V>(
+        &self,
+        table: &Table<K, V>,
+        (prefix, before): (&[u8], Option<&[u8]>),
+        limit: usize,
+    ) -> Result<Page<K>, StoreError> {
+        let end = [prefix, &[0xff; 64]].concat();
+        let span = (prefix, before.unwrap_or(&end));
+        let mut rows = self.database.range_back(table.index(), span, limit + 1)?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = more.then(|| rows.last().map(|(key, _)| key.clone()));
+        Ok(Page {
+            rows: keys_of(table, &rows)?,
+            next: next.flatten(),
         })
     }
 
@@ -275,6 +311,15 @@ fn values<K, V>(page: Page<(K, V)>) -> Page<V> {
         rows: page.rows.into_iter().map(|(_, row)| row).collect(),
         next: page.next,
     }
+}
+
+fn keys_of<K: RowKey, V>(table: &Table<K, V>, rows: &[RawRow]) -> Result<Vec<K>, StoreError> {
+    let keys = rows.iter().map(|(key, _)| K::from_bytes(key));
+    let keys: Option<Vec<_>> = keys.collect();
+    keys.ok_or_else(|| StoreError::Row {
+        table: table.name,
+        reason: "its key is damaged".to_owned(),
+    })
 }
 
 fn typed<K: RowKey, V: DeserializeOwned>(

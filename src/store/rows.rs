@@ -61,6 +61,9 @@ pub struct KeyRow {
     /// The user who signed in with it made; nothing for a key that an administrator made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserId>,
+    /// The key with which this one was opened for a session; it works only as long as that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<KeyId>,
 }
 
 impl KeyRow {
@@ -76,7 +79,19 @@ impl KeyRow {
             expires_at: None,
             last_used_at: None,
             user: None,
+            parent: None,
         }
+    }
+
+    /// Tells whether somebody came in with it: such a key ends by itself, and can be signed out.
+    pub const fn is_session(&self) -> bool {
+        self.user.is_some() || self.parent.is_some()
+    }
+
+    /// Returns whose doing it is what is done with it, if no user did it: of a session's the key it
+    /// was opened with.
+    pub fn holder(&self) -> &KeyId {
+        self.parent.as_ref().unwrap_or(&self.id)
     }
 }
 

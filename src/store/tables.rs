@@ -24,7 +24,7 @@ use crate::model::{
     Analysis, AnalysisId, Comment, Delivery, Dispute, EngineId, EngineResult, Entry, Event,
     FileFacts, FileRequest, Incident, Item, ItemPath, Job, KeyId, Label, Md5, Publisher,
     PublisherId, Rescan, Sha1, Sha256, SignatureSet, SignatureSetId, Standing, Subscription,
-    Timestamp, Trashed, Update, Usage, User, UserId, Vendor, VendorId,
+    Timestamp, Trashed, Update, Usage, User, UserId, Vendor, VendorId, View,
 };
 
 /// One table: its name, the type of its keys and of its rows.
@@ -50,7 +50,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-pub(super) const TABLES: usize = 54;
+pub(super) const TABLES: usize = 56;
 
 /// A table's place here is part of its rows' keys: new tables come last, none ever moves.
 pub(super) const NAMES: [&str; TABLES] = [
@@ -108,6 +108,8 @@ pub(super) const NAMES: [&str; TABLES] = [
     "doomed",
     "labels",
     "unlabeled",
+    "views",
+    "folders",
 ];
 
 /// Blobs by SHA-256.
@@ -224,6 +226,10 @@ pub const DOOMED: Table<Sha256, ()> = Table::new(51);
 pub const LABELS: Table<Sha256, Label> = Table::new(52);
 /// Blobs of which that is still to be found out.
 pub const UNLABELED: Table<Sha256, ()> = Table::new(53);
+/// Views by whose they are, `u:<user>` or `k:<key>`, and id.
+pub const VIEWS: Table<(String, String), View> = Table::new(54);
+/// The folders among the items.
+pub const FOLDERS: Table<(PublisherId, ItemPath), ()> = Table::new(55);
 
 /// How often opening the files is tried again.
 const REOPENINGS: usize = 100;

@@ -164,6 +164,36 @@ async fn everybody_sees_their_own_lines_and_administrators_all() {
     }
 }
 
+#[tokio::test]
+async fn lines_of_one_actor_are_found_among_those_the_caller_may_see() {
+    let appliance = Appliance::start().await;
+    for (publisher, actor) in [
+        ("acme", "paula & co"),
+        ("globex", "paula & co"),
+        ("acme", "acquit"),
+    ] {
+        let mut line = entry("something left".to_owned());
+        line.publisher = Some(publisher.parse().unwrap());
+        line.actor = actor.to_owned();
+        appliance.store.ledger().append(line).await.unwrap();
+    }
+    let by = "/acquit/ledger?actor=paula%20%26%20co";
+    let get = appliance
+        .admin()
+        .get(appliance.api(&format!("{by}&limit=1")));
+    let (_, first) = answer(get).await;
+    let next = first["links"]["next"].as_str().unwrap();
+    let (_, second) = answer(appliance.admin().get(next)).await;
+    let shown = (&first["data"][0]["id"], &second["data"][0]["id"]);
+    assert_eq!(shown, (&Value::from("2"), &Value::from("1")));
+    assert_eq!(second["links"]["next"], Value::Null);
+    seat(&appliance, KeyRole::Publisher, "acme").await;
+    let own = appliance.json(by).await;
+    assert_eq!(own["data"].as_array().unwrap().len(), 1, "{own}");
+    let nobody = appliance.json("/acquit/ledger?actor=paula").await;
+    assert_eq!(nobody["data"], Value::Array(Vec::new()));
+}
+
 fn acquit(appliance: &Appliance, arguments: &[&str]) -> std::process::Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_acquit"));
     command.env_clear().args(arguments);

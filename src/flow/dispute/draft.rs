@@ -91,6 +91,9 @@ impl Draft {
         let with_file = self.with_file();
         Dispute {
             id: 0,
+            facts: String::new(),
+            worded_by: None,
+            revision: 0,
             incident: self.incident.id,
             publisher: self.incident.publisher,
             sha256: self.incident.sha256,

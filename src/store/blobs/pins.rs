@@ -153,7 +153,7 @@ pub fn marked(path: &Path) -> Option<Sha256> {
 }
 
 /// Removes a file that may be gone already.
-fn remove(path: &Path) -> io::Result<()> {
+pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

@@ -15,6 +15,8 @@ use crate::model::{
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 /// Bytes read at a time when reading backwards.
 const BLOCK_BYTES: u64 = 64 << 10;
+/// Bytes of lines one request looks at, at most.
+const LOOK_BYTES: usize = 32 << 20;
 
 /// Returns the names of the months' files, oldest first.
 pub fn segments(dir: &Path) -> io::Result<Vec<String>> {
@@ -111,6 +113,8 @@ pub struct LedgerFilter {
     pub publisher: Option<PublisherId>,
     /// About this blob.
     pub sha256: Option<Sha256>,
+    /// Done by this key or user, or by Acquit itself.
+    pub actor: Option<String>,
     /// Written for this moment or later.
     pub from: Option<Timestamp>,
     /// Written for this moment or earlier.
@@ -123,6 +127,7 @@ impl LedgerFilter {
         self.kind.is_none_or(|kind| kind == entry.kind)
             && (self.publisher.is_none() || self.publisher == entry.publisher)
             && (self.sha256.is_none() || self.sha256 == entry.sha256)
+            && self.actor.as_ref().is_none_or(|it| *it == entry.actor)
             && self.from.is_none_or(|from| from <= entry.at)
             && self.to.is_none_or(|to| entry.at <= to)
     }
@@ -130,7 +135,9 @@ impl LedgerFilter {
     /// Tells by a line's text alone that it cannot fit; reading it costs much more.
     fn passes(&self, text: &str) -> bool {
         let has = |word: Option<String>| word.is_none_or(|word| text.contains(&word));
+        let quoted = |text: &String| serde_json::to_string(text).ok();
         has(self.publisher.as_ref().map(|id| format!("\"{id}\"")))
+            && has(self.actor.as_ref().and_then(quoted))
             && has(self.sha256.map(|sha256| sha256.to_string()))
     }
 }
@@ -166,7 +173,8 @@ impl Place {
     }
 }
 
-/// Reads lines that fit, newest first, and where to go on if there are more that fit.
+/// Reads lines that fit, newest first, and where to go on if there are more that may fit: no index
+/// knows, so one request looks at so many bytes, and then its page is short.
 pub fn list(
     dir: &Path,
     filter: &LedgerFilter,
@@ -175,6 +183,7 @@ pub fn list(
 ) -> io::Result<(Vec<LedgerLine>, Option<Place>)> {
     let oldest = filter.from.map(month).unwrap_or_default();
     let mut found: Vec<(LedgerLine, Place)> = Vec::new();
+    let mut left = LOOK_BYTES;
     let names = segments(dir)?.into_iter().rev();
     // A line is in the file of its own month or in a later one.
     for segment in names.filter(|name| *name <= from.segment && *name >= oldest) {
@@ -187,6 +196,12 @@ pub fn list(
         };
         let mut lines = Backwards::new(file, end);
         while let Some((text, start)) = lines.next()? {
+            if left < text.len() {
+                let end = start + text.len() as u64;
+                let next = Some(Place { segment, end });
+                return Ok((found.into_iter().map(|(line, _)| line).collect(), next));
+            }
+            left -= text.len();
             let fits = std::str::from_utf8(&text).is_ok_and(|text| filter.passes(text));
             let line = fits.then(|| open(&text)).flatten();
             let Some(line) = line.filter(|line| filter.fits(line)) else {

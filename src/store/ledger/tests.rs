@@ -128,6 +128,33 @@ async fn only_lines_that_fit_are_listed_and_no_page_is_empty() {
 }
 
 #[tokio::test]
+async fn one_request_looks_at_so_much_and_goes_on_from_there() {
+    let bench = Bench::new(1).await;
+    let ledger = bench.open();
+    let mut rare = entry(1);
+    rare.actor = "k \"1\"".to_owned();
+    ledger.append(rare).await.unwrap();
+    let mut long = entry(2);
+    long.text = "x".repeat(300_000);
+    for _ in 0..250 {
+        ledger.append(long.clone()).await.unwrap();
+    }
+    let filter = LedgerFilter {
+        actor: Some("k \"1\"".to_owned()),
+        ..LedgerFilter::default()
+    };
+    let (mut seen, mut place, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let (lines, next) = ledger.list(&filter, place, 9).unwrap();
+        seen.extend(lines.into_iter().map(|line| line.seq));
+        pages += 1;
+        let Some(next) = next else { break };
+        place = Some(next);
+    }
+    assert_eq!((seen, pages), (vec![2], 3));
+}
+
+#[tokio::test]
 async fn torn_line_was_never_acknowledged_and_is_cut() {
     let mut bench = Bench::new(5).await;
     let mut text = std::fs::read(bench.path()).unwrap();
