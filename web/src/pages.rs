@@ -1,0 +1,17 @@
+//! The pages, each in a file or a folder of its own.
+
+pub mod fault;
+pub mod sign_in;
+
+use axum::Router;
+
+use crate::Web;
+
+/// The routes of all pages.
+pub fn routes() -> Router<Web> {
+    let pages = [
+        sign_in::routes(),
+    ];
+    let pages = pages.into_iter().fold(Router::new(), Router::merge);
+    pages.fallback(fault::nothing)
+}
