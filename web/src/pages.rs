@@ -1,6 +1,7 @@
 //! The pages, each in a file or a folder of its own.
 
 pub mod fault;
+pub mod items;
 pub mod sign_in;
 
 use axum::Router;
@@ -10,6 +11,7 @@ use crate::Web;
 /// The routes of all pages.
 pub fn routes() -> Router<Web> {
     let pages = [
+        items::routes(),
         sign_in::routes(),
     ];
     let pages = pages.into_iter().fold(Router::new(), Router::merge);
