@@ -1,5 +1,6 @@
 //! The pages, each in a file or a folder of its own.
 
+pub mod collection;
 pub mod fault;
 pub mod items;
 pub mod sign_in;
@@ -11,6 +12,7 @@ use crate::Web;
 /// The routes of all pages.
 pub fn routes() -> Router<Web> {
     let pages = [
+        collection::routes(),
         items::routes(),
         sign_in::routes(),
     ];
