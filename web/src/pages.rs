@@ -1,5 +1,6 @@
 //! The pages, each in a file or a folder of its own.
 
+pub mod analyses;
 pub mod collection;
 pub mod fault;
 pub mod items;
@@ -14,6 +15,7 @@ pub fn routes() -> Router<Web> {
     let pages = [
         collection::routes(),
         items::routes(),
+        analyses::routes(),
         sign_in::routes(),
     ];
     let pages = pages.into_iter().fold(Router::new(), Router::merge);
