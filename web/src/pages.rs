@@ -2,7 +2,9 @@
 
 pub mod analyses;
 pub mod collection;
+pub mod disputes;
 pub mod fault;
+pub mod incidents;
 pub mod items;
 pub mod sign_in;
 
@@ -16,6 +18,8 @@ pub fn routes() -> Router<Web> {
         collection::routes(),
         items::routes(),
         analyses::routes(),
+        incidents::routes(),
+        disputes::routes(),
         sign_in::routes(),
     ];
     let pages = pages.into_iter().fold(Router::new(), Router::merge);
