@@ -3,6 +3,7 @@
 pub mod analyses;
 pub mod collection;
 pub mod disputes;
+pub mod engines;
 pub mod fault;
 pub mod incidents;
 pub mod items;
@@ -20,6 +21,7 @@ pub fn routes() -> Router<Web> {
         analyses::routes(),
         incidents::routes(),
         disputes::routes(),
+        engines::routes(),
         sign_in::routes(),
     ];
     let pages = pages.into_iter().fold(Router::new(), Router::merge);
