@@ -2,12 +2,14 @@
 
 pub mod analyses;
 pub mod collection;
+pub mod dashboard;
 pub mod disputes;
 pub mod engines;
 pub mod fault;
 pub mod incidents;
 pub mod items;
 pub mod sign_in;
+pub mod welcome;
 
 use axum::Router;
 
@@ -16,6 +18,8 @@ use crate::Web;
 /// The routes of all pages.
 pub fn routes() -> Router<Web> {
     let pages = [
+        dashboard::routes(),
+        welcome::routes(),
         collection::routes(),
         items::routes(),
         analyses::routes(),
