@@ -8,6 +8,8 @@ pub mod engines;
 pub mod fault;
 pub mod incidents;
 pub mod items;
+pub mod scan;
+pub mod search;
 pub mod sign_in;
 pub mod welcome;
 
@@ -26,6 +28,8 @@ pub fn routes() -> Router<Web> {
         incidents::routes(),
         disputes::routes(),
         engines::routes(),
+        scan::routes(),
+        search::routes(),
         sign_in::routes(),
     ];
     let pages = pages.into_iter().fold(Router::new(), Router::merge);
