@@ -11,6 +11,7 @@ pub mod items;
 pub mod scan;
 pub mod search;
 pub mod sign_in;
+pub mod vendor;
 pub mod welcome;
 
 use axum::Router;
@@ -29,6 +30,7 @@ pub fn routes() -> Router<Web> {
         disputes::routes(),
         engines::routes(),
         scan::routes(),
+        vendor::routes(),
         search::routes(),
         sign_in::routes(),
     ];
