@@ -1,5 +1,7 @@
 //! The pages, each in a file or a folder of its own.
 
+pub mod account;
+pub mod admin;
 pub mod analyses;
 pub mod collection;
 pub mod dashboard;
@@ -31,6 +33,8 @@ pub fn routes() -> Router<Web> {
         engines::routes(),
         scan::routes(),
         vendor::routes(),
+        account::routes(),
+        admin::routes(),
         search::routes(),
         sign_in::routes(),
     ];
