@@ -5,6 +5,7 @@
 
 mod collections;
 mod schedule;
+mod settings;
 mod updates;
 mod vendors;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use collections::{Collections, Disputes, Login, Mail, MailSecurity, Notifications};
 pub use schedule::Schedule;
+pub use settings::{Setting, settings};
 pub use updates::{EngineUpdates, Source, Updates};
 pub use vendors::{ArchiveKind, Field, VendorChannel, VendorDirectory, VendorEntry};
 

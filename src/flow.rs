@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod board;
+pub mod budget;
 pub mod collection;
 pub mod dispute;
 pub mod doom;
@@ -13,10 +14,12 @@ pub mod ingest;
 pub mod keeper;
 pub mod known;
 pub mod label;
+pub mod lately;
 pub mod leftovers;
 pub mod lookout;
 pub mod mail;
 pub mod notify;
+pub mod overview;
 pub mod pace;
 pub mod policy;
 pub mod queue;
@@ -26,4 +29,5 @@ pub mod standing;
 pub mod statistics;
 pub mod tally;
 pub mod timeline;
+pub mod uploads;
 pub mod vendor;

@@ -2,8 +2,9 @@
 //! there under `/api/v3/acquit`.
 //!
 //! ```text
-//! connection → measure → headers → compress → panics → host → envelope ─┬→ open routes
-//!                                                                       └→ key → rate → role → handler
+//! connection → measure → headers → compress → panics → host ─┬→ envelope ─┬→ open routes
+//!                                                            │    ↑       └→ key → rate → role → handler
+//!                                                            └→ pages (`acquit_web`), a client of it
 //! ```
 //!
 //! Nothing here reaches Docker: what needs it is sent to the flow as a
@@ -22,6 +23,7 @@ mod envelope;
 mod error;
 mod events;
 mod files;
+mod form;
 mod guard;
 mod health;
 mod incidents;
@@ -32,38 +34,50 @@ mod monitor;
 mod newest;
 mod notices;
 mod openapi;
+mod overview;
+mod parallel;
 mod partner;
 mod people;
+mod query;
 mod references;
 mod rescans;
 mod results;
+mod search;
+mod settings;
 mod signatures;
+mod stream;
 mod tickets;
 mod timeline;
 mod updates;
 mod upload;
+mod upload_sessions;
 mod users;
+mod views;
+mod written;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{any, delete, get, post, put};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
 pub use crate::model::Control;
 pub use access::{Rule, rules};
 pub use auth::import_keys;
+pub use connection::Peer;
 
 use crate::config::Config;
 use crate::flow::collection::Collections;
 use crate::flow::ingest::Ingest;
+use crate::flow::uploads::Uploads;
 use crate::metrics::Metrics;
 use crate::model::{AnalysisId, EngineTable, Timestamp};
 use crate::nightly::Desk;
@@ -76,6 +90,9 @@ use people::signin::Door;
 
 /// Largest body of a request that is no upload.
 const BODY_BYTES: usize = 64 << 10;
+
+/// Lists of items that are written at the same time.
+const EXPORTS: usize = 4;
 
 /// What the API stands on.
 #[derive(Clone, Debug)]
@@ -115,10 +132,20 @@ struct App {
     keys: tokio::sync::Mutex<()>,
     /// Keys that were used and of which that is not written down yet.
     uses: Uses,
+    /// Who listens to what is going on.
+    streams: stream::Streams,
+    /// What is counted behind requests' backs.
+    overview: overview::Counts,
+    /// How many lists of items may be written at the same time.
+    exports: Arc<tokio::sync::Semaphore>,
+    /// Files that come in parts.
+    uploads: Uploads,
     /// How people come in.
     door: Door,
     /// Who is at the provider of OpenID Connect to come in.
     oidc: Pending,
+    /// What goes on to its end although nobody waits for it any more.
+    begun: TaskTracker,
     shutdown: CancellationToken,
 }
 
@@ -143,9 +170,17 @@ pub async fn serve(
     let ended = CancellationToken::new();
     let serving = async {
         server.run(listener).await;
+        app.begun.close();
+        app.begun.wait().await;
         ended.cancel();
     };
-    tokio::join!(serving, app.uses.keep(&app.api.store, &ended));
+    // The first who asks should not have to wait.
+    let counts = app
+        .overview
+        .get((&app.api.store, &app.shutdown), Duration::ZERO);
+    let uses = app.uses.keep(&app.api.store, &ended);
+    let uploads = upload_sessions::sweep(&app, &ended);
+    tokio::join!(serving, uses, counts, uploads);
     Ok(())
 }
 
@@ -162,14 +197,32 @@ fn app(api: Api, shutdown: CancellationToken) -> Arc<App> {
         shown: partner::Shown::default(),
         looks: auth::Looks::default(),
         trials: notices::Trials::default(),
+        overview: overview::Counts::default(),
+        exports: Arc::new(tokio::sync::Semaphore::new(EXPORTS)),
+        uploads: Uploads::open(&api.store, api.config.storage.reserve_mb),
         api,
         keys: tokio::sync::Mutex::default(),
         uses: Uses::default(),
+        streams: stream::Streams::default(),
+        begun: TaskTracker::new(),
         shutdown,
     })
 }
 
 fn routes(app: &Arc<App>) -> Router {
+    let api = api_routes(app);
+    Router::new()
+        .merge(acquit_web::router(api.clone(), pages(app)))
+        .merge(api)
+        .layer(from_fn_with_state(Arc::clone(app), guard::check_host))
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(CompressionLayer::new().compress_when(guard::OnlyText))
+        .layer(from_fn(guard::add_headers))
+        .layer(from_fn_with_state(Arc::clone(app), guard::measure))
+}
+
+/// Routes for programs, which answer in the envelope whatever happens.
+fn api_routes(app: &Arc<App>) -> Router {
     let areas = access::AREAS.iter().map(|area| (area.routes)());
     let keyed = key_routes().merge(admin_routes());
     let keyed = areas.fold(keyed, Router::merge);
@@ -179,15 +232,25 @@ fn routes(app: &Arc<App>) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .fallback(guard::no_route)
+        .route("/api", any(guard::no_route))
+        .route(guard::REST, any(guard::no_route))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn(guard::envelop))
-        .layer(from_fn_with_state(Arc::clone(app), guard::check_host))
-        .layer(CatchPanicLayer::custom(guard::panicked))
-        .layer(CompressionLayer::new().compress_when(guard::OnlyJson))
-        .layer(from_fn(guard::add_headers))
-        .layer(from_fn_with_state(Arc::clone(app), guard::measure))
         .with_state(Arc::clone(app))
+}
+
+/// What the web pages, a client of the API in this process, need to know.
+fn pages(app: &App) -> acquit_web::Settings {
+    let config = &app.api.config;
+    acquit_web::Settings {
+        carry: |from, to| {
+            if let Some(peer) = from.get::<connection::Peer>() {
+                to.insert(*peer);
+            }
+        },
+        secure: config.http.public_url.starts_with("https:"),
+        single_sign_on: !config.login.oidc_issuer.is_empty(),
+    }
 }
 
 /// Routes of files, engines and signatures; [`access`] says who may use them.

@@ -20,6 +20,7 @@
 //! | stage | reads | writes | code |
 //! |---|---|---|---|
 //! | take in | a request's body | a blob, an analysis, jobs | [`flow::ingest`], [`flow::analysis`] |
+//! | gather | parts of a file that comes over many requests | `uploads/`, until it is whole | [`flow::uploads`] |
 //! | place | an upload, a collection | items, holds, usage | [`flow::collection`] |
 //! | let go | blobs whose last hold may be gone | rows and files go, ledger lines | [`flow::doom`] |
 //! | queue | jobs | leases, in memory | [`flow::queue`] |
@@ -48,6 +49,8 @@
 //!   sets on disk ([`engine::signatures`]) and what fetches them ([`engine::updater`]).
 //! - [`flow`]: the way of a file. [`nightly`]: what happens without anybody asking.
 //! - [`http`]: VirusTotal's API v3. [`cli`]: a client of it. [`daemon`]: puts all together.
+//! - `web/`, a package of its own: the pages, a client of the API in the daemon's process; [`http`]
+//!   hands it the API's router and serves what it makes.
 //! - `runner/`, a package of its own: `acquit-runner`, the first process of every scan
 //!   container; it needs nothing of the image and dials the daemon.
 //!

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
@@ -356,16 +357,15 @@ fn refusal(status: StatusCode, wait: Option<Duration>, body: &[u8]) -> ClientErr
     }
 }
 
+/// What stays as it is in a segment.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'=')
+    .remove(b'~');
+
 /// Makes a name safe as one segment of a URL's path or as a query's value.
 pub fn segment(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.=~".contains(&byte);
-    let mut text = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if plain(byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
+    utf8_percent_encode(name, SEGMENT).to_string()
 }

@@ -16,6 +16,8 @@ use super::wire::{Envelope, Object};
 
 /// No message that came back is larger.
 const BOUNCE_BYTES: u64 = 2 << 20;
+/// No text that would be taken is longer.
+const WORDS_BYTES: u64 = 64 << 10;
 
 /// What to do with disputes.
 #[derive(Debug, clap::Subcommand)]
@@ -43,6 +45,13 @@ pub enum DisputesCommand {
         /// Its number
         id: u64,
     },
+    /// Put a prepared dispute in other words
+    Reword {
+        /// Its number
+        id: u64,
+        #[command(flatten)]
+        words: WordsArguments,
+    },
     /// Write the archive that goes to the vendor's form
     Package {
         /// Its number
@@ -61,6 +70,44 @@ pub enum DisputesCommand {
         /// Its number
         id: u64,
     },
+}
+
+/// What is said instead of what Acquit says.
+#[derive(Debug, clap::Args)]
+pub struct WordsArguments {
+    /// Its subject
+    #[arg(long, value_name = "TEXT")]
+    subject: Option<String>,
+    /// File with its text, - for standard input; hashes, engine and detection follow in any case
+    #[arg(long, value_name = "FILE")]
+    words: Option<PathBuf>,
+}
+
+impl WordsArguments {
+    /// Puts them into what is sent.
+    fn add(self, attributes: &mut Value) -> anyhow::Result<()> {
+        if let Some(subject) = self.subject {
+            attributes["subject"] = subject.into();
+        }
+        if let Some(path) = self.words {
+            attributes["words"] = read_words(&path)?.into();
+        }
+        Ok(())
+    }
+}
+
+fn read_words(path: &std::path::Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let read = match path.as_os_str() == "-" {
+        true => std::io::stdin()
+            .lock()
+            .take(WORDS_BYTES)
+            .read_to_string(&mut text),
+        false => std::fs::File::open(path)
+            .and_then(|file| file.take(WORDS_BYTES).read_to_string(&mut text)),
+    };
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text)
 }
 
 /// What a vendor is to be told of an incident.
@@ -89,6 +136,8 @@ pub struct DisputeArguments {
     /// Record the number that the vendor gave
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["preview", "send", "with_file"])]
     ticket: Option<String>,
+    #[command(flatten)]
+    words: WordsArguments,
 }
 
 /// Carries out a command.
@@ -107,6 +156,12 @@ pub async fn run(context: &Context, command: DisputesCommand) -> anyhow::Result<
         DisputesCommand::Create(arguments) => dispute(context, arguments).await,
         DisputesCommand::Vendors => directory(context).await,
         DisputesCommand::Send { id } => post(context, &act(id, "send"), None).await,
+        DisputesCommand::Reword { id, words } => {
+            let mut attributes = json!({});
+            words.add(&mut attributes)?;
+            let path = format!("acquit/disputes/{id}");
+            order(context, (Method::PATCH, &path), Some(attributes)).await
+        }
         DisputesCommand::Withdraw { id } => post(context, &act(id, "withdraw"), None).await,
         DisputesCommand::Package { id, out } => package(context, id, &out).await,
         DisputesCommand::Bounce { id } => bounce(context, id).await,
@@ -165,6 +220,7 @@ pub async fn dispute(context: &Context, arguments: DisputeArguments) -> anyhow::
     if let Some(vendor) = arguments.vendor {
         order["vendor"] = vendor.into();
     }
+    arguments.words.add(&mut order)?;
     let path = match arguments.preview {
         true => "acquit/disputes/preview",
         false => "acquit/disputes",
@@ -214,8 +270,16 @@ async fn bounce(context: &Context, id: Option<u64>) -> anyhow::Result<Exit> {
 }
 
 async fn post(context: &Context, path: &str, attributes: Option<Value>) -> anyhow::Result<Exit> {
+    order(context, (Method::POST, path), attributes).await
+}
+
+async fn order(
+    context: &Context,
+    (method, path): (Method, &str),
+    attributes: Option<Value>,
+) -> anyhow::Result<Exit> {
     let client = context.quick_client()?;
-    let mut request = client.request(Method::POST, &client.url(path));
+    let mut request = client.request(method, &client.url(path));
     if let Some(attributes) = attributes {
         let body = json!({ "data": { "type": "dispute", "attributes": attributes } });
         request = request.json(&body);
@@ -250,6 +314,7 @@ fn show(context: &Context, it: &Object<Value>) -> anyhow::Result<Exit> {
         ("rule", "/rule"),
         ("package", "/package"),
         ("ticket", "/ticket"),
+        ("worded by", "/worded_by"),
         ("problem", "/problem"),
         ("remarks", "/remarks"),
         ("verified", "/last_verified"),

@@ -102,9 +102,27 @@ pub struct ListArguments {
     /// Looked after by him
     #[arg(long)]
     owner: Option<String>,
+    /// Detected under a name with this in it; after "=" under this name
+    #[arg(long, value_name = "NAME")]
+    detection: Option<String>,
+    /// Opened on this day or later; days are UTC's
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    opened_from: Option<String>,
+    /// Opened on this day or before
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    opened_until: Option<String>,
+    /// Over since this day or later
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    closed_from: Option<String>,
+    /// Over since this day or before
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    closed_until: Option<String>,
     /// Past their deadline
     #[arg(long)]
     overdue: bool,
+    /// The oldest first
+    #[arg(long)]
+    oldest: bool,
     /// One line for engines that share signatures
     #[arg(long)]
     families: bool,
@@ -147,38 +165,45 @@ pub async fn run(context: &Context, command: IncidentsCommand) -> anyhow::Result
 }
 
 impl ListArguments {
-    fn filter(&self) -> Result<String, UsageError> {
+    fn filter(&self) -> String {
         let live = ["open", "notified", "acknowledged"].map(str::to_owned);
-        let states = match (self.all, self.states.is_empty()) {
-            (true, _) => [].as_slice(),
+        // What is not over has no day on which it was.
+        let over = self.closed_from.is_some() || self.closed_until.is_some();
+        let states = match (self.all || over, self.states.is_empty()) {
+            (true, true) => [].as_slice(),
             (false, true) => live.as_slice(),
-            (false, false) => self.states.as_slice(),
+            (_, false) => self.states.as_slice(),
         };
         let quoted = [
             ("path", self.path.as_deref()),
             ("owner", self.owner.as_deref()),
+            ("detection", self.detection.as_deref()),
+            ("opened_from", self.opened_from.as_deref()),
+            ("opened_until", self.opened_until.as_deref()),
+            ("closed_from", self.closed_from.as_deref()),
+            ("closed_until", self.closed_until.as_deref()),
         ];
         let mut words: Vec<_> = states.iter().map(|it| format!("state:{it}")).collect();
         words.extend(self.engines.iter().map(|it| format!("engine:{it}")));
         words.extend(self.publisher.iter().map(|it| format!("publisher:{it}")));
         for (key, value) in quoted {
-            let Some(value) = value else { continue };
-            if value.contains('"') {
-                let message = format!("--{key} cannot have a double quote");
-                return Err(UsageError(message));
-            }
-            words.push(format!("{key}:\"{value}\""));
+            // Two quotes in a value mean one.
+            let value = value.map(|value| value.replace('"', "\"\""));
+            words.extend(value.map(|value| format!("{key}:\"{value}\"")));
         }
         words.extend(self.overdue.then(|| "overdue:true".to_owned()));
-        Ok(words.join(" "))
+        words.join(" ")
     }
 }
 
 async fn list(context: &Context, arguments: ListArguments) -> anyhow::Result<Exit> {
-    let filter = segment(&arguments.filter()?);
+    let filter = segment(&arguments.filter());
     let mut path = format!("acquit/incidents?filter={filter}");
     if arguments.families {
         path.push_str("&group=family");
+    }
+    if arguments.oldest {
+        path.push_str("&order=opened");
     }
     let client = context.quick_client()?;
     let incidents: Vec<Object<Value>> = client.first(&path, arguments.limit.max(1)).await?;

@@ -49,6 +49,9 @@ pub struct ListArguments {
     /// About this file
     #[arg(long, value_name = "HASH")]
     sha256: Option<String>,
+    /// Done by this key or user, by its id
+    #[arg(long, value_name = "ID")]
+    actor: Option<String>,
     /// Not before this day or moment, e.g. 2026-11-24 or 2026-11-24T19:00:00Z
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
@@ -80,6 +83,7 @@ async fn list(context: &Context, arguments: ListArguments) -> anyhow::Result<Exi
         ("kind", arguments.kind),
         ("publisher", arguments.publisher),
         ("sha256", arguments.sha256),
+        ("actor", arguments.actor),
         ("from", from),
         ("to", to),
     ];

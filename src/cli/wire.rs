@@ -162,10 +162,17 @@ pub struct Unanswered {
 /// How many of the engines asked answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Coverage {
-    /// Engines that answered.
+    /// Engines that detect something, or looked and found nothing.
     pub answered: u32,
+    /// Engines that do not read files of such a type.
+    #[serde(skip_serializing_if = "is_none")]
+    pub unsupported: u32,
     /// Engines asked.
     pub engines: u32,
+}
+
+const fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Everything an analysis says of its file.
@@ -254,13 +261,14 @@ impl Answers {
             "malicious" => (&mut self.stats.malicious, true),
             "suspicious" => (&mut self.stats.suspicious, true),
             "undetected" | "harmless" => (&mut self.stats.undetected, true),
-            "type-unsupported" => (&mut self.stats.type_unsupported, true),
+            "type-unsupported" => (&mut self.stats.type_unsupported, false),
             "timeout" | "confirmed-timeout" => (&mut self.stats.timeout, false),
             _ => (&mut self.stats.failure, false),
         };
         *count += 1;
         self.coverage.engines += 1;
         self.coverage.answered += u32::from(answered);
+        self.coverage.unsupported += u32::from(category == "type-unsupported");
     }
 
     fn miss(&mut self, engine: String) {
@@ -272,11 +280,10 @@ impl Answers {
         });
     }
 
-    /// Tells whether every engine answered and at least one looked into the file.
+    /// Tells whether at least one engine looked into the file and no other failed to: those that do
+    /// not read its type need not.
     pub const fn is_complete(&self) -> bool {
-        let stats = &self.stats;
-        let looked = stats.malicious + stats.suspicious + stats.undetected;
-        self.coverage.answered == self.coverage.engines && looked > 0 && self.unanswered.is_empty()
+        self.coverage.answered > 0 && self.unanswered.is_empty()
     }
 }
 

@@ -6,12 +6,15 @@
 //! cannot be touched until it is done.
 
 mod act;
+mod detected;
 mod edit;
 mod error;
+mod folders;
 mod hold;
 mod list;
 mod place;
 mod resume;
+mod sieve;
 mod sorted;
 mod trash;
 mod tree;
@@ -20,6 +23,7 @@ use std::sync::Arc;
 
 use act::{Act, Survey};
 pub use error::CollectionError;
+pub use sieve::{Looked, Sieve};
 
 use crate::config;
 use crate::flow::ingest::{Accepted, Ingest, IngestError, Submission};
@@ -28,8 +32,8 @@ use crate::model::{
     SharePolicy, Timestamp, Trashed, Usage,
 };
 use crate::store::{
-    BLOB_ITEMS, Change, Incoming, PUBLISHERS, Page, Store, StoreError, TRASH, TREE_ACTS, USAGE,
-    blob_items_prefix, party_prefix,
+    BLOB_ITEMS, Change, Incoming, PUBLISHERS, Page, Sealed, Store, StoreError, TRASH, TREE_ACTS,
+    USAGE, blob_items_prefix, party_prefix,
 };
 
 /// Who does something, and when.
@@ -48,6 +52,8 @@ pub struct Put {
     pub item: Item,
     /// The analysis of its content.
     pub analysis: Analysis,
+    /// Whether another content was there before.
+    pub replaced: bool,
 }
 
 /// What is changed of an item; what is absent stays.
@@ -70,6 +76,8 @@ pub struct Query {
     pub recursive: bool,
     /// With every one of these tags; an engine's id is one.
     pub tags: Vec<String>,
+    /// What else must hold of each; a page may be short, or empty, where few fit.
+    pub sieve: Sieve,
     /// In which order.
     pub order: Order,
 }
@@ -101,18 +109,29 @@ pub enum OrderBy {
 #[derive(Clone, Debug)]
 pub struct Collections {
     store: Store,
+    orders: detected::Orders,
     ingest: Ingest,
     config: Arc<config::Config>,
 }
 
 impl Collections {
     /// Joins the store, the way in and the settings.
-    pub const fn new(store: Store, ingest: Ingest, config: Arc<config::Config>) -> Self {
+    pub fn new(store: Store, ingest: Ingest, config: Arc<config::Config>) -> Self {
         Self {
             store,
+            orders: detected::Orders::default(),
             ingest,
             config,
         }
+    }
+
+    /// Tells whether a file of so many bytes may be put at a path, before there is any of it.
+    ///
+    /// # Errors
+    /// If it may not be there.
+    pub fn may_put(&self, id: &ItemId, size_bytes: u64) -> Result<(), CollectionError> {
+        let history = self.config.collections.history;
+        place::may_place(&self.store, id, (None, size_bytes), history)
     }
 
     /// Puts a file that has come in wholly at a path: a new item, or a new content of the one that
@@ -126,9 +145,22 @@ impl Collections {
         incoming: Incoming,
         actor: Actor,
     ) -> Result<Put, CollectionError> {
-        let history = self.config.collections.history;
         let sealed = incoming.seal().await.map_err(IngestError::from)?;
-        let content = (sealed.sha256(), sealed.size_bytes());
+        self.put_sealed(id, sealed, actor).await
+    }
+
+    /// As [`Self::put`], for a file that is sealed already.
+    ///
+    /// # Errors
+    /// If it may not be there; then nothing is acknowledged.
+    pub async fn put_sealed(
+        &self,
+        id: ItemId,
+        sealed: Sealed,
+        actor: Actor,
+    ) -> Result<Put, CollectionError> {
+        let history = self.config.collections.history;
+        let content = (Some(sealed.sha256()), sealed.size_bytes());
         place::may_place(&self.store, &id, content, history)?;
         let submission = Submission {
             name: Some(id.path.name().to_owned()),
@@ -142,11 +174,14 @@ impl Collections {
         };
         let accepted = self.ingest.accept_into(sealed, submission, placing);
         let Accepted {
-            analysis, placed, ..
+            analysis,
+            placed: (item, replaced),
+            ..
         } = accepted.await??;
         Ok(Put {
-            item: placed,
+            item,
             analysis,
+            replaced,
         })
     }
 
@@ -174,7 +209,8 @@ impl Collections {
     /// Lists items, folders among them; `cursor` is the `next` of the page before.
     ///
     /// With tags and no other order, items come by their content. The orders that look at all
-    /// that fits take a while for many items: not for the threads that serve others.
+    /// that fits take a while for many items: not for the threads that serve others. What is most
+    /// detected first does not, however many there are.
     ///
     /// # Errors
     /// If the folder is not there, or the query cannot be answered.
@@ -184,23 +220,23 @@ impl Collections {
         query: &Query,
         (cursor, limit): (Option<&[u8]>, usize),
     ) -> Result<Page<(ItemPath, Item)>, CollectionError> {
-        list::list(&self.store, publisher, query, (cursor, limit.max(1)))
+        let span = (cursor, limit.max(1));
+        if query.order == detected::FIRST {
+            return detected::list((&self.store, &self.orders), publisher, query, span);
+        }
+        list::list(&self.store, publisher, query, span)
     }
 
-    /// Tells whether an item has every one of these tags.
+    /// Tells whether an item has every one of a query's tags, and all else that it asks for.
     ///
     /// # Errors
     /// If the store fails.
-    pub fn has_tags(
-        &self,
-        id: &ItemId,
-        item: &Item,
-        tags: &[String],
-    ) -> Result<bool, CollectionError> {
-        let Some(file) = &item.file else {
-            return Ok(tags.is_empty());
+    pub fn fits(&self, id: &ItemId, item: &Item, query: &Query) -> Result<bool, CollectionError> {
+        let tagged = match &item.file {
+            None => query.tags.is_empty(),
+            Some(file) => list::has_all(&self.store, &id.publisher, (&query.tags, file.sha256))?,
         };
-        list::has_all(&self.store, &id.publisher, (tags, file.sha256))
+        Ok(tagged && Sieve::fits(&self.store, query, (&id.path, item))?)
     }
 
     /// Changes what is said of an item.

@@ -18,8 +18,10 @@ mod draft;
 mod evidence;
 mod family;
 mod follow;
+mod letter;
 mod post;
 mod record;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,7 +41,9 @@ pub use archive::Package;
 pub use bounce::dispute_of;
 pub use draft::{Draft, Order, Wish};
 pub use family::Kin;
+pub use letter::words_of;
 pub use post::{Post, bounces_key};
+pub use words::Words;
 
 /// Name of the number of the last dispute.
 const NUMBER: &str = "dispute";
@@ -68,13 +72,20 @@ pub enum DisputeError {
         path: String,
     },
     /// The vendor wants to know more.
-    #[error("{vendor} wants to know {}; fill it in with `acquit card PATH {}`", .fields.join(", "), hint(.fields))]
+    #[error(
+        "{vendor} wants to know {}, which the release card does not say: fill in the card of the \
+         file, or of a folder above it, first",
+        .fields.join(", ")
+    )]
     Missing {
         /// Which vendor.
         vendor: String,
         /// Which fields of the release card.
         fields: Vec<&'static str>,
     },
+    /// What somebody wrote cannot be sent.
+    #[error("{0}")]
+    Words(String),
     /// Nobody knows where to send it.
     #[error(
         "the directory of vendors has nobody for engine {engine}; add an entry with \
@@ -99,11 +110,6 @@ pub enum DisputeError {
     /// The package could not be made.
     #[error("the package cannot be made: {0}")]
     Package(String),
-}
-
-fn hint(fields: &[&'static str]) -> String {
-    let words: Vec<_> = fields.iter().map(|f| format!("--set {f}=…")).collect();
-    words.join(" ")
 }
 
 /// Who does something, and when.
@@ -177,6 +183,9 @@ impl Disputes {
         }
         let incident = draft.incident.clone();
         let mut dispute = draft.into_dispute(doer);
+        if dispute.worded_by.is_some() {
+            self.note_words(&dispute, doer).await?;
+        }
         if order.send && dispute.by_mail {
             dispute.state = DisputeState::Queued;
             dispute.released_by = Some(doer.id.clone());
@@ -258,24 +267,28 @@ impl Disputes {
         }
     }
 
-    /// Lets a prepared dispute leave by mail.
+    /// Lets a prepared dispute leave by mail; `revision` is that of the words that were seen.
     ///
     /// # Errors
-    /// If it does not go by mail, or is not waiting for this.
-    pub async fn send(&self, id: u64, doer: Doer) -> Result<Dispute, DisputeError> {
+    /// If it does not go by mail, is not waiting for this, or says something else by now.
+    pub async fn send(
+        &self,
+        (id, revision): (u64, Option<u32>),
+        doer: Doer,
+    ) -> Result<Dispute, DisputeError> {
         let sender = doer.id.clone();
         self.change(id, doer, move |dispute, _| {
             if !dispute.by_mail {
-                let to = &dispute.to;
                 return Err(format!(
-                    "this dispute does not go by mail: take its text to {to} and record the \
-                     number it gets with `acquit incidents dispute {} --ticket N`",
-                    dispute.incident
+                    "this dispute does not go by mail: take its text to {}, then note the number \
+                     it gets there",
+                    dispute.to
                 ));
             }
             if dispute.state != DisputeState::Prepared {
                 return Err(format!("dispute {id} is {}", dispute.state.as_str()));
             }
+            words::is_as_seen(dispute, revision)?;
             dispute.state = DisputeState::Queued;
             dispute.released_by = Some(sender.clone());
             Ok(format!("Dispute {id} is on its way to {}", dispute.to))

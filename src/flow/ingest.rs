@@ -121,18 +121,27 @@ impl Ingest {
         }
     }
 
-    /// Opens a place for a file of at most `limit` bytes.
+    /// Refuses bytes that would leave less free than is kept in reserve.
     ///
     /// # Errors
     /// [`IngestError::NoRoom`] before the disk is full.
-    pub fn receive(&self, limit: u64) -> Result<Incoming, IngestError> {
+    pub fn check_room(&self, bytes: u64) -> Result<(), IngestError> {
         let free_mb = self.store.blobs().free_bytes().map_err(IncomingError::Io)? >> 20;
-        if free_mb < self.reserve_mb {
+        if free_mb.saturating_sub(bytes >> 20) < self.reserve_mb {
             return Err(IngestError::NoRoom {
                 free_mb,
                 reserve_mb: self.reserve_mb,
             });
         }
+        Ok(())
+    }
+
+    /// Opens a place for a file of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`IngestError::NoRoom`] before the disk is full.
+    pub fn receive(&self, limit: u64) -> Result<Incoming, IngestError> {
+        self.check_room(0)?;
         let reserve = self.reserve_mb << 20;
         Ok(self.store.blobs().receive(limit, reserve)?)
     }

@@ -263,12 +263,15 @@ impl Keeper {
 
     /// Writes a healthy engine's state, after trouble that has passed.
     async fn settle_state(&self) {
-        let state = if self.engine.resident.is_up().await {
-            EngineState::Ready
-        } else {
-            EngineState::Idle
-        };
-        self.board.state(&self.engine.manifest.id, state);
+        let id = &self.engine.manifest.id;
+        if !self.engine.resident.is_up().await {
+            return self.board.state(id, EngineState::Idle);
+        }
+        self.board.state(id, EngineState::Ready);
+        // One whose connections are all in use is asked again next time.
+        if let Some(bytes) = self.engine.resident.memory_bytes().await {
+            self.board.memory(id, bytes >> 20);
+        }
     }
 
     /// Stops the container if nobody needs it; its memory is wanted elsewhere.

@@ -37,6 +37,7 @@ use crate::store::{Store, StoreError};
 
 pub use channel::{Channels, Outcome};
 pub use subscriptions::NoticeError;
+pub use words::tell;
 
 /// How often the rows are looked at without anybody asking.
 const TICK: Duration = Duration::from_millis(200);

@@ -281,7 +281,10 @@ fn next(
     after.analysis = before.analysis.max(Some(analysis));
     after.at = now;
     for (engine, opinion) in opinions {
-        after.engines.insert(engine.clone());
+        match opinion {
+            Opinion::Detects(_) | Opinion::Clean(_) => after.engines.insert(engine.clone()),
+            Opinion::Silent => after.engines.remove(engine),
+        };
         match opinion {
             Opinion::Detects(detects) => {
                 let known = before.detections.get(engine);

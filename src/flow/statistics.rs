@@ -120,6 +120,13 @@ pub fn date(day: Timestamp) -> String {
     at.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()
 }
 
+/// Writes a time as `YYYY-MM-DDTHH:MM:SSZ`.
+pub fn date_and_time(at: Timestamp) -> String {
+    let seconds = i64::try_from(at.seconds()).unwrap_or(0);
+    let at = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    at.to_string()
+}
+
 /// Returns every engine's incidents by state.
 fn engines(store: &Store) -> Result<BTreeMap<String, BTreeMap<String, u64>>, StoreError> {
     let prefix = b"n:incidents:".as_slice();

@@ -11,7 +11,10 @@ use axum::http::{Method, StatusCode};
 
 use super::auth::Caller;
 use super::error::ApiError;
-use super::{App, disputes, incidents, ledger, monitor, notices, partner, people};
+use super::{
+    App, disputes, incidents, ledger, monitor, notices, overview, partner, people, search,
+    settings, stream, upload_sessions, views,
+};
 use crate::model::KeyRole;
 
 /// A part of the API: its routes, who may use them, its description.
@@ -57,10 +60,16 @@ pub const AREAS: &[Area] = &[
     monitor::AREA,
     partner::AREA,
     incidents::AREA,
+    overview::AREA,
+    views::AREA,
+    search::AREA,
+    settings::AREA,
     disputes::AREA,
     notices::AREA,
     ledger::AREA,
     people::AREA,
+    stream::AREA,
+    upload_sessions::AREA,
 ];
 
 /// Files, engines, signatures, keys.

@@ -347,10 +347,7 @@ pub fn object(
         results,
         known_distributors: known,
         popular_threat_classification: classification,
-        coverage: Coverage {
-            answered: stats.answered(),
-            enabled: analysis.engines.len().try_into().unwrap_or(u32::MAX),
-        },
+        coverage: Coverage::of(&stats, analysis.engines.len()),
     };
     Ok(Object {
         kind: "analysis",

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
+use axum::Extension;
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, Request, State};
+use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -22,7 +23,9 @@ use tracing::{info, warn};
 
 pub use reads::Looks;
 
+use super::connection::Peer;
 use super::error::ApiError;
+use super::people::{session, signin};
 use super::{App, access, now};
 use crate::model::{
     ApiKey, KeyId, KeyRole, LedgerEntry, PublisherId, Seat, Sha256, Timestamp, VendorId,
@@ -47,11 +50,11 @@ impl Caller {
         self.0.seat.role
     }
 
-    /// Returns who acts, for events and the ledger: the user, or the key.
+    /// Returns who acts, for events and the ledger: the user, or the key; not the session.
     pub fn actor(&self) -> String {
         match &self.0.user {
             Some(user) => user.to_string(),
-            None => self.0.id.to_string(),
+            None => self.0.holder().to_string(),
         }
     }
 
@@ -118,7 +121,11 @@ pub async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = Caller(identify(&app.api.store, request.headers())?);
+    let row = match at_the_door(&request) {
+        Some(from) => come_in(&app, request.headers(), from).await?,
+        None => identify(&app.api.store, request.headers())?,
+    };
+    let caller = Caller(row);
     admit(&app, &caller)?;
     access::check(&caller, &request)?;
     for line in reads::lines(&app, &caller, (&request, params.as_ref().ok()))? {
@@ -141,11 +148,38 @@ pub fn admit(app: &App, caller: &Caller) -> Result<(), ApiError> {
     let row = &caller.0;
     app.uses.note(&row.id, row.last_used_at, now());
     app.limiter
-        .take(&row.id, Instant::now(), now())
+        .take(row.holder(), Instant::now(), now())
         .map_err(|seconds| {
             let message = format!("too many requests; try again in {seconds} s");
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(seconds)
         })
+}
+
+/// Returns where somebody is who opens a session with a key; nothing if that is not what is asked.
+fn at_the_door(request: &Request) -> Option<String> {
+    let path = request.extensions().get::<MatchedPath>();
+    let peer = request.extensions().get::<Peer>().copied();
+    path.filter(|path| path.as_str() == session::PATH)
+        .map(|_| signin::from(peer.map(Extension)))
+}
+
+/// Finds out who opens a session: wrong keys are heard only so often from one place, as wrong
+/// passwords are.
+async fn come_in(app: &App, headers: &HeaderMap, from: String) -> Result<KeyRow, ApiError> {
+    let names = [format!("from {from}")];
+    signin::knock(app, &names)?;
+    let row = identify(&app.api.store, headers);
+    match &row {
+        Ok(_) => app.door.welcome(&names),
+        Err(error) if error.status() == StatusCode::UNAUTHORIZED => {
+            let key = presented(headers).and_then(|text| text.parse::<ApiKey>().ok());
+            let key = key.map_or_else(|| "-".to_owned(), |key| key.id().to_string());
+            let text = format!("sign-in by key {key} from {from} failed");
+            signin::access_line(app, &key, text).await?;
+        }
+        Err(_) => {}
+    }
+    row
 }
 
 fn identify(store: &Store, headers: &HeaderMap) -> Result<KeyRow, ApiError> {
@@ -171,7 +205,7 @@ pub fn caller_of(store: &Store, key: &KeyId) -> Result<Option<Caller>, ApiError>
     Ok(row.map(Caller))
 }
 
-/// Refuses a key that has ceased to work; a session has the seat its user has now.
+/// Refuses a key that has ceased to work; a session has the seat its user, or its key, has now.
 fn live(store: &Store, row: KeyRow) -> Result<KeyRow, ApiError> {
     let inactive = |message| Err(unauthorized(message).coded("UserNotActiveError"));
     if row.revoked_at.is_some() {
@@ -179,6 +213,12 @@ fn live(store: &Store, row: KeyRow) -> Result<KeyRow, ApiError> {
     }
     if row.expires_at.is_some_and(|at| at <= now()) {
         return inactive("this API key has expired");
+    }
+    if let Some(parent) = &row.parent {
+        let parent = store.get(&KEYS, parent)?.filter(|key| !key.is_session());
+        let parent = parent.ok_or_else(wrong_key)?;
+        let KeyRow { name, seat, .. } = live(store, parent)?;
+        return Ok(KeyRow { name, seat, ..row });
     }
     let Some(user) = &row.user else {
         return Ok(row);

@@ -1,6 +1,7 @@
 //! Disputes: reports of false positives, and the directory of vendors they go to.
 
 mod directory;
+mod order;
 mod view;
 
 use std::sync::Arc;
@@ -20,9 +21,10 @@ use super::download::attachment;
 use super::envelope::{Answer, Base, Collection, Object, PageQuery, Paging, invalid_cursor};
 use super::error::{ApiError, ErrorBody};
 use super::{App, now};
-use crate::flow::dispute::{DisputeError, Disputes, Doer, Kin, Order, Wish, dispute_of};
+use crate::flow::dispute::{DisputeError, Disputes, Doer, dispute_of};
 use crate::model::{Dispute, KeyRole};
 use crate::store::INCIDENTS;
+use order::{OrderAttributes, SeenQuery};
 use view::{DisputeAttributes, PreviewAttributes, object, preview_object};
 
 /// Largest message that came back.
@@ -41,6 +43,7 @@ const RULES: &[Rule] = &[
     rule("POST", "/acquit/disputes/preview", WRITERS),
     rule("POST", "/acquit/disputes/bounce", ADMIN),
     rule("GET", "/acquit/disputes/{id}", READERS),
+    rule("PATCH", "/acquit/disputes/{id}", WRITERS),
     rule("GET", "/acquit/disputes/{id}/package", WRITERS),
     rule("POST", "/acquit/disputes/{id}/send", WRITERS),
     rule("POST", "/acquit/disputes/{id}/ticket", WRITERS),
@@ -56,6 +59,7 @@ const RULES: &[Rule] = &[
     show,
     create,
     preview,
+    order::reword,
     send,
     ticket,
     bounce,
@@ -73,7 +77,7 @@ fn routes() -> Router<Arc<App>> {
         .route("/acquit/disputes", get(list).post(create))
         .route("/acquit/disputes/preview", post(preview))
         .route("/acquit/disputes/bounce", post(bounce_mail).layer(large))
-        .route("/acquit/disputes/{id}", get(show))
+        .route("/acquit/disputes/{id}", get(show).patch(order::reword))
         .route("/acquit/disputes/{id}/package", get(package))
         .route("/acquit/disputes/{id}/send", post(send))
         .route("/acquit/disputes/{id}/ticket", post(ticket))
@@ -99,58 +103,6 @@ pub struct Data<A> {
     attributes: A,
 }
 
-/// What a vendor is to be told.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OrderAttributes {
-    /// Number of the incident.
-    incident: u64,
-    /// `policy`, which is the default, `with` or `without`.
-    #[serde(default)]
-    file: FileWish,
-    /// Entry of the directory of vendors; that of the engine if absent.
-    #[serde(default)]
-    vendor: Option<String>,
-    /// Whether it is sent at once where the vendor takes mail.
-    #[serde(default)]
-    send: bool,
-    /// Whether it is this engine's alone, though engines that share its signatures have one.
-    #[serde(default)]
-    apart: bool,
-}
-
-/// Whether the file goes with it.
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum FileWish {
-    /// As far as the policy lets it.
-    #[default]
-    Policy,
-    /// Ordered, which is the consent where the policy asks for one.
-    With,
-    /// Not this time.
-    Without,
-}
-
-impl From<OrderAttributes> for Order {
-    fn from(order: OrderAttributes) -> Self {
-        Self {
-            incident: order.incident,
-            file: match order.file {
-                FileWish::Policy => Wish::Policy,
-                FileWish::With => Wish::With,
-                FileWish::Without => Wish::Without,
-            },
-            vendor: order.vendor,
-            send: order.send,
-            kin: match order.apart {
-                true => Kin::Apart,
-                false => Kin::Together,
-            },
-        }
-    }
-}
-
 /// A vendor's number for a dispute.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -173,9 +125,9 @@ impl From<DisputeError> for ApiError {
         match error {
             DisputeError::NotFound(_) => Self::not_found(message),
             DisputeError::Never | DisputeError::NoFile { .. } => Self::forbidden(message),
-            DisputeError::Missing { .. } | DisputeError::NoVendor { .. } => {
-                Self::invalid_argument(message)
-            }
+            DisputeError::Missing { .. }
+            | DisputeError::Words(_)
+            | DisputeError::NoVendor { .. } => Self::invalid_argument(message),
             DisputeError::Conflict(_) | DisputeError::Package(_) => Self::conflict(message),
             DisputeError::Directory(_) | DisputeError::Ledger(_) => Self::internal(&message),
             DisputeError::Store(error) => error.into(),
@@ -297,8 +249,9 @@ pub async fn create(
     base: Base,
     Json(body): Json<Ordered<OrderAttributes>>,
 ) -> Result<DisputeAnswer, ApiError> {
-    let order = Order::from(body.data.attributes);
+    let order = body.data.attributes;
     own_incident(&app, &caller, order.incident)?;
+    let order = order.order()?;
     let dispute = disputes(&app).create(&order, &doer(&caller)).await?;
     let data = object(dispute, &base);
     Ok(Json(Answer { data }))
@@ -316,8 +269,9 @@ pub async fn preview(
     base: Base,
     Json(body): Json<Ordered<OrderAttributes>>,
 ) -> Result<Json<Answer<Object<PreviewAttributes>>>, ApiError> {
-    let order = Order::from(body.data.attributes);
+    let order = body.data.attributes;
     own_incident(&app, &caller, order.incident)?;
+    let order = order.order()?;
     let draft = disputes(&app).preview(&order)?;
     let data = preview_object(draft, &base);
     Ok(Json(Answer { data }))
@@ -325,17 +279,19 @@ pub async fn preview(
 
 /// Lets a prepared dispute leave by mail.
 #[utoipa::path(
-    post, path = "/api/v3/acquit/disputes/{id}/send", tag = "disputes", params(("id" = u64, Path)),
+    post, path = "/api/v3/acquit/disputes/{id}/send", tag = "disputes",
+    params(("id" = u64, Path), SeenQuery),
     responses((status = 200, body = Answer<Object<DisputeAttributes>>), (status = 409, body = ErrorBody))
 )]
 pub async fn send(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    Query(seen): Query<SeenQuery>,
     base: Base,
 ) -> Result<DisputeAnswer, ApiError> {
-    let id = own(&app, &caller, &id)?;
-    let dispute = disputes(&app).send(id, doer(&caller)).await?;
+    let seen = (own(&app, &caller, &id)?, seen.revision);
+    let dispute = disputes(&app).send(seen, doer(&caller)).await?;
     let data = object(dispute, &base);
     Ok(Json(Answer { data }))
 }

@@ -5,6 +5,7 @@ use std::io::SeekFrom;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
@@ -78,6 +79,20 @@ pub fn attachment(name: &str) -> [(header::HeaderName, String); 3] {
     ]
 }
 
+/// Lets a browser save an answer under a name of a user's; programs that know no such names still
+/// have the one of ours (RFC 6266).
+pub fn name(response: &mut Response, name: &str) {
+    let known = response.headers().get(header::CONTENT_DISPOSITION);
+    let known = known.and_then(|value| value.to_str().ok());
+    let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
+    let both = known.map(|known| format!("{known}; filename*=UTF-8''{name}"));
+    if let Some(both) = both.and_then(|both| both.try_into().ok()) {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_DISPOSITION, both);
+    }
+}
+
 fn unsatisfiable(size: u64) -> Response {
     let error = ApiError::new(
         StatusCode::RANGE_NOT_SATISFIABLE,
@@ -128,6 +143,18 @@ mod tests {
     #[track_caller]
     fn check(range: &str, size: u64, expected: Part) {
         assert_eq!(parse_range(range, size), expected, "{range} of {size}");
+    }
+
+    #[test]
+    fn name_of_a_user_is_escaped_whatever_is_in_it() {
+        let mut response = attachment("ours").into_response();
+        name(&mut response, "a \"b\";\r\nü.exe");
+        let shown = response.headers()[header::CONTENT_DISPOSITION]
+            .to_str()
+            .unwrap();
+        let expected =
+            "attachment; filename=\"ours\"; filename*=UTF-8''a%20%22b%22%3B%0D%0A%C3%BC%2Eexe";
+        assert_eq!(shown, expected);
     }
 
     #[test]

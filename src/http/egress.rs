@@ -140,7 +140,7 @@ impl Parting {
             what: String::new(),
             publisher: None,
             actor: caller.actor(),
-            to: format!("key {}", caller.0.id),
+            to: format!("key {}", caller.0.holder()),
             rule: String::new(),
         }
     }
@@ -180,4 +180,12 @@ pub async fn send(
     let whole = response.status() == StatusCode::OK;
     auth::append(app, parting.line(bytes, whole)).await?;
     Ok((response, Some(bytes)))
+}
+
+/// Writes down that all of a file leaves in something else; only then it may.
+///
+/// # Errors
+/// If the line cannot be written.
+pub async fn note(app: &App, parting: Parting, bytes: u64) -> Result<(), ApiError> {
+    auth::append(app, parting.line(bytes, true)).await
 }

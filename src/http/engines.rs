@@ -13,7 +13,9 @@ use super::App;
 use super::envelope::{Answer, Base, Collection, Links, Object};
 use super::error::{ApiError, ErrorBody};
 use super::signatures::SignatureAttributes;
-use crate::model::{Control, EngineId, EngineStatus, EngineVersions, ProbeCheck, Reuse};
+use crate::model::{
+    Control, EngineId, EngineStatus, EngineVersions, ProbeCheck, Reuse, Throughput,
+};
 
 /// How an engine fares.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,6 +26,8 @@ pub struct EngineAttributes {
     vendor: String,
     /// What it looks at.
     description: String,
+    /// Under which license it is, in the words of its manifest; nothing if that is not stated.
+    license: Option<String>,
     /// Whose signatures it carries, if they are also another's: they are one opinion then.
     #[serde(skip_serializing_if = "Option::is_none")]
     family: Option<FamilyOf>,
@@ -54,8 +58,12 @@ pub struct EngineAttributes {
     slots: u16,
     /// How its jobs ended since the daemon started.
     coverage: Jobs,
+    /// What it got done in the last minutes.
+    throughput: ThroughputOf,
     /// Memory its container may use, in mebibytes.
     memory_mb: u64,
+    /// Memory its container uses, in mebibytes, as `docker stats` counts it, if one runs.
+    memory_used_mb: Option<u64>,
     /// How its signatures fare, if they are not in its image.
     #[serde(skip_serializing_if = "Option::is_none")]
     signatures: Option<SignatureAttributes>,
@@ -76,6 +84,9 @@ pub struct Versions {
     image: String,
     /// The signature set, if it is not in the image.
     signature_set: Option<String>,
+    /// Day on which the license ends, `YYYYMMDD`, where the engine tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    license_expires: Option<String>,
 }
 
 impl From<EngineVersions> for Versions {
@@ -86,6 +97,7 @@ impl From<EngineVersions> for Versions {
             signatures_date: versions.signatures_date,
             image: versions.image,
             signature_set: versions.signature_set.map(|set| set.0),
+            license_expires: versions.license_expires,
         }
     }
 }
@@ -117,6 +129,37 @@ pub struct Jobs {
     answered: u64,
     /// With a timeout or a failure.
     failed: u64,
+}
+
+/// What an engine got done lately.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ThroughputOf {
+    /// Files it answered for.
+    files: u64,
+    /// Their bytes.
+    bytes: u64,
+    /// Seconds that are looked back on; 300, or less when the daemon has just begun.
+    seconds: u64,
+    files_per_second: f64,
+    bytes_per_second: f64,
+}
+
+impl From<Throughput> for ThroughputOf {
+    fn from(done: Throughput) -> Self {
+        let Throughput {
+            files,
+            bytes,
+            seconds,
+        } = done;
+        let (files_per_second, bytes_per_second) = done.rates();
+        Self {
+            files,
+            bytes,
+            seconds,
+            files_per_second,
+            bytes_per_second,
+        }
+    }
 }
 
 /// One attempt to leave the sandbox.
@@ -291,6 +334,7 @@ fn attributes(status: EngineStatus) -> EngineAttributes {
         name: status.name,
         vendor: status.vendor,
         description: status.description,
+        license: status.license,
         family: status.family.map(|family| FamilyOf {
             of: family.of,
             source: family.source,
@@ -310,7 +354,9 @@ fn attributes(status: EngineStatus) -> EngineAttributes {
             answered: status.answered,
             failed: status.failed,
         },
+        throughput: ThroughputOf::from(status.throughput),
         memory_mb: status.memory_mb,
+        memory_used_mb: status.memory_used_mb,
         signatures: status.signatures.map(SignatureAttributes::from),
         probe: status.probe.into_iter().map(check).collect(),
     }

@@ -118,6 +118,20 @@ impl ApiError {
     pub const fn status(&self) -> StatusCode {
         self.status
     }
+
+    /// Returns in how many seconds it may work, if that is known.
+    pub const fn again_seconds(&self) -> Option<u64> {
+        self.retry_after_seconds
+    }
+
+    /// Returns what is sent of it.
+    pub fn into_body(self) -> ErrorBody {
+        let error = ErrorDetail {
+            code: self.code,
+            message: self.message,
+        };
+        ErrorBody { error }
+    }
 }
 
 /// Returns VirusTotal's code for a status.
@@ -137,12 +151,9 @@ fn code(status: StatusCode) -> &'static str {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let error = ErrorDetail {
-            code: self.code,
-            message: self.message,
-        };
-        let mut response = (self.status, Json(ErrorBody { error })).into_response();
-        if let Some(seconds) = self.retry_after_seconds {
+        let (status, again) = (self.status, self.retry_after_seconds);
+        let mut response = (status, Json(self.into_body())).into_response();
+        if let Some(seconds) = again {
             let seconds = HeaderValue::from(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }

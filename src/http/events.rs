@@ -13,6 +13,7 @@ use super::auth::Caller;
 use super::envelope::{Base, Collection, Links, Object, PageQuery, Paging, invalid_cursor};
 use super::error::ApiError;
 use super::newest::{Span, newest};
+use super::query;
 use crate::model::{About, EngineId, Event, EventKind};
 use crate::store::EVENTS;
 
@@ -53,7 +54,7 @@ struct Filter {
 impl Filter {
     fn parse(text: &str) -> Result<Self, ApiError> {
         let mut filter = Self {
-            text: text.trim().to_owned(),
+            text: text.split_whitespace().collect::<Vec<_>>().join(" "),
             ..Self::default()
         };
         for word in text.split_whitespace() {
@@ -107,10 +108,8 @@ pub async fn list(
     if paging.cursor.as_ref().is_some_and(|key| key.len() != 8) {
         return Err(invalid_cursor());
     }
-    let mut url = base.url("/acquit/events");
-    if !filter.text.is_empty() {
-        url.push_str(&format!("?filter={}", escaped(&filter.text)));
-    }
+    let words = query::of([("filter", &*filter.text)]);
+    let url = base.url(&format!("/acquit/events{words}"));
     let fits = move |event: &Event| Ok(filter.fits(event) && concerns(&caller, event));
     let span = Span::new(Vec::new(), &paging);
     let page = newest(&app.api.store, &EVENTS, span, fits).await?;
@@ -120,7 +119,7 @@ pub async fn list(
 }
 
 /// Tells whether the caller may know of an event: of the appliance, or of its own collection.
-fn concerns(caller: &Caller, event: &Event) -> bool {
+pub fn concerns(caller: &Caller, event: &Event) -> bool {
     match &event.about.publisher {
         Some(publisher) => caller.may_see(publisher),
         None => caller.sees_all() || (is_everybodys(event.kind) && event.about.sha256.is_none()),
@@ -168,12 +167,6 @@ const fn is_everybodys(kind: EventKind) -> bool {
         | K::DisputeDelayed
         | K::SubscriptionDisabled => false,
     }
-}
-
-/// A filter has only ids, kinds, colons and spaces.
-fn escaped(filter: &str) -> String {
-    let words: Vec<_> = filter.split_whitespace().collect();
-    words.join("%20")
 }
 
 fn object(event: Event, base: &Base) -> Object<EventAttributes> {

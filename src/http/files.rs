@@ -393,10 +393,7 @@ pub fn last_analysis(app: &App, blob: &BlobRow) -> Result<Option<LastAnalysis>, 
         last_analysis_date: date.seconds(),
         last_analysis_stats: stats.into(),
         last_analysis_results: named(app, given),
-        coverage: Coverage {
-            answered: stats.answered(),
-            enabled: enabled(app, &analysis),
-        },
+        coverage: Coverage::of(&stats, enabled(app, &analysis)),
     }))
 }
 
@@ -423,11 +420,10 @@ fn last_words(
 }
 
 /// Counts the engines that should have answered: those asked and those enabled since.
-fn enabled(app: &App, analysis: &Analysis) -> u32 {
+fn enabled(app: &App, analysis: &Analysis) -> usize {
     let table = app.api.engines.borrow();
     let more = table
         .values()
         .filter(|status| status.state.takes_part() && !analysis.engines.contains(&status.id));
-    let count = analysis.engines.len() + more.count();
-    count.try_into().unwrap_or(u32::MAX)
+    analysis.engines.len() + more.count()
 }

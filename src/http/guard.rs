@@ -21,6 +21,17 @@ use crate::config::Http;
 const PLAIN_BYTES: usize = 2048;
 /// Answers below this are not worth compressing.
 const COMPRESS_BYTES: u64 = 1024;
+/// How the types of answers begin that are.
+const COMPRESSED: [&str; 5] = [
+    "application/json",
+    "text/html",
+    "text/css",
+    "text/javascript",
+    "image/svg+xml",
+];
+
+/// The route of whatever is below the API's root and is none of its routes.
+pub const REST: &str = "/api/{*rest}";
 
 /// Returns the one host a request names, from its URI or its `Host` header.
 ///
@@ -134,14 +145,22 @@ pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     ApiError::internal(&cause).into_response()
 }
 
-/// Compresses JSON and nothing else: `vt-go` does not decompress files.
+/// Compresses JSON, pages and what they load, and nothing else: `vt-go` does not decompress files.
 #[derive(Clone, Copy, Debug)]
-pub struct OnlyJson;
+pub struct OnlyText;
 
-impl Predicate for OnlyJson {
+impl Predicate for OnlyText {
     fn should_compress<B: HttpBody>(&self, response: &axum::http::Response<B>) -> bool {
         let size = response.body().size_hint().exact();
-        is_json(response.headers()) && size.is_none_or(|bytes| bytes >= COMPRESS_BYTES)
+        let headers = response.headers();
+        let is_file = headers.contains_key(header::CONTENT_DISPOSITION);
+        let kind = headers
+            .get(header::CONTENT_TYPE)
+            .map_or(&b""[..], HeaderValue::as_bytes);
+        let is_text = COMPRESSED
+            .iter()
+            .any(|start| kind.starts_with(start.as_bytes()));
+        is_text && !is_file && size.is_none_or(|bytes| bytes >= COMPRESS_BYTES)
     }
 }
 
@@ -150,6 +169,7 @@ pub async fn measure(State(app): State<Arc<App>>, request: Request, next: Next) 
     let started = Instant::now();
     let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.filter(|route| route.as_str() != REST);
     let response = next.run(request).await;
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let metrics = &app.api.metrics;

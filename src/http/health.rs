@@ -147,6 +147,9 @@ fn observe(app: &App) {
         set("nightly", status.queued_nightly);
         let up = i64::from(status.state.can_scan());
         metrics.engine_up.with_label_values(&[id]).set(up);
+        let used = status.memory_used_mb.unwrap_or(0) << 20;
+        let used = i64::try_from(used).unwrap_or(i64::MAX);
+        metrics.engine_memory.with_label_values(&[id]).set(used);
         metrics.signatures.observe(status);
     }
     if let Ok(free) = app.api.store.blobs().free_bytes() {

@@ -1,9 +1,10 @@
 //! Incidents: what is detected in collections, and what is done about it; and the figures.
 
 mod acts;
+mod filter;
 mod list;
 mod statistics;
-mod view;
+pub mod view;
 
 use std::sync::Arc;
 

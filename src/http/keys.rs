@@ -13,7 +13,7 @@ use super::auth::{self, Caller};
 use super::envelope::{Answer, Base, Collection, Links, Object, PageQuery, Paging};
 use super::error::{ApiError, ErrorBody};
 use super::people::parties::{self, SeatOrder, seat_text};
-use super::{App, now, random};
+use super::{App, now, random, views};
 use crate::model::{ApiKey, KeyId, KeyRole, LedgerEntry, LedgerKind, Timestamp};
 use crate::store::{Change, KEYS, KeyRow, Store, StoreError};
 
@@ -40,6 +40,9 @@ pub struct KeyAttributes {
     /// Id of the user who signed in with it made.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
+    /// Id of the key with which it was opened for a session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_of: Option<String>,
     creation_date: u64,
     /// When it ceases to work by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,6 +201,7 @@ pub async fn take_away(store: &Store, key: KeyId) -> Result<Option<KeyRow>, Stor
         };
         row.revoked_at = row.revoked_at.or_else(|| Some(now()));
         change.put(&KEYS, &key, &row)?;
+        views::forget(change, &key)?;
         Ok(Some(row))
     };
     store.write(revoke).await
@@ -218,7 +222,7 @@ fn lasting_admins(store: &Store) -> Result<usize, ApiError> {
 
 /// A key that ends by itself is none to rely on.
 fn is_lasting_admin(row: &KeyRow) -> bool {
-    let lasts = row.revoked_at.is_none() && row.expires_at.is_none() && row.user.is_none();
+    let lasts = row.revoked_at.is_none() && row.expires_at.is_none() && !row.is_session();
     row.seat.role == KeyRole::Admin && lasts
 }
 
@@ -280,6 +284,7 @@ fn object(row: KeyRow, key: Option<&ApiKey>, base: &Base) -> Object<KeyAttribute
             publisher: row.seat.publisher.map(String::from),
             vendor: row.seat.vendor.map(String::from),
             user: row.user.map(String::from),
+            session_of: row.parent.map(|KeyId(id)| id),
             creation_date: row.created_at.seconds(),
             expiration_date: row.expires_at.map(Timestamp::seconds),
             last_use_date: row.last_used_at.map(Timestamp::seconds),

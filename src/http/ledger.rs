@@ -18,7 +18,7 @@ use super::access::{ADMIN, Area, READERS, Rule, rule};
 use super::auth::Caller;
 use super::envelope::{Answer, Base, Collection, Links, Object, PageQuery, Paging, invalid_cursor};
 use super::error::ApiError;
-use super::{App, now};
+use super::{App, now, query};
 use crate::model::{LedgerLine, PublisherId, Timestamp};
 use crate::store::{LedgerFilter, Place};
 
@@ -94,6 +94,9 @@ pub struct LineQuery {
     publisher: Option<String>,
     /// About this file.
     sha256: Option<String>,
+    /// Done by this key or user, by its id, or by `acquit` itself. Whatever is asked for, a page may
+    /// be short, even empty, and have a cursor.
+    actor: Option<String>,
     /// Not before; seconds since 1970.
     #[param(value_type = Option<u64>)]
     from: Option<String>,
@@ -119,9 +122,9 @@ impl LineQuery {
             kind: kind.transpose()?,
             publisher: whose(caller, given(&self.publisher))?,
             sha256: sha256.transpose()?,
+            actor: given(&self.actor).map(str::to_owned),
             from: from.transpose()?,
             to: to.transpose()?,
-            actor: None,
         })
     }
 
@@ -132,15 +135,10 @@ impl LineQuery {
             ("sha256", &self.sha256),
             ("from", &self.from),
             ("to", &self.to),
+            ("actor", &self.actor),
         ];
-        // What is not plain was refused: these are words, ids and numbers.
-        let words = words.iter().filter_map(|(name, value)| {
-            let value = given(value)?;
-            Some(format!("{name}={value}"))
-        });
-        let query = words.collect::<Vec<_>>().join("&");
-        let mark = if query.is_empty() { "" } else { "?" };
-        base.url(&format!("/acquit/ledger{mark}{query}"))
+        let words = words.map(|(name, value)| (name, given(value).unwrap_or("")));
+        base.url(&format!("/acquit/ledger{}", query::of(words)))
     }
 }
 

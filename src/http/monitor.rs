@@ -3,9 +3,13 @@
 //! VirusTotal's routes are below `/monitor`; what it has no word for is below `/acquit`.
 
 mod address;
+mod archive;
+mod batch;
 mod card;
 mod event_filter;
 mod events;
+mod export;
+mod filter;
 mod item;
 mod list;
 mod object;
@@ -21,7 +25,9 @@ use axum::Router;
 use axum::routing::{get, post};
 use utoipa::OpenApi;
 
-pub use submit::use_upload_url;
+pub use object::url as item_url;
+pub use refusal::of_collection as refused;
+pub use submit::{Submitted, may_put, put, submitted, use_upload_url};
 
 use super::App;
 use super::access::{Area, READERS, Rule, WRITERS, rule};
@@ -41,6 +47,8 @@ const RULES: &[Rule] = &[
     rule("DELETE", "/monitor/items/{*rest}", WRITERS),
     rule("PATCH", "/monitor/items/{*rest}", WRITERS),
     rule("GET", "/monitor/events", READERS),
+    rule("POST", "/acquit/items", WRITERS),
+    rule("GET", "/acquit/items/export", READERS),
     rule("GET", "/acquit/items/{*rest}", READERS),
     rule("PATCH", "/acquit/items/{*rest}", WRITERS),
     rule("POST", "/acquit/items/{*rest}", WRITERS),
@@ -54,7 +62,9 @@ const RULES: &[Rule] = &[
 #[openapi(
     paths(
         list::list,
+        export::export,
         submit::submit,
+        batch::submit,
         submit::upload_url,
         submit::use_upload_url,
         item::get,
@@ -88,6 +98,8 @@ fn routes() -> Router<Arc<App>> {
             get(item::get).delete(item::delete).patch(item::patch),
         )
         .route("/monitor/events", get(events::list))
+        .route("/acquit/items", post(batch::submit))
+        .route("/acquit/items/export", get(export::export))
         .route(
             "/acquit/items/{*rest}",
             get(tree::get).patch(tree::patch).post(tree::post),

@@ -55,6 +55,8 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         (name = "notifications", description = "Who is told of what"),
         (name = "ledger", description = "What happened and what left"),
         (name = "people", description = "Publishers, vendors, users"),
+        (name = "settings", description = "What the configuration sets"),
+        (name = "stream", description = "What is going on, as it goes on"),
         (name = "health", description = "For monitoring; needs no key"),
     )
 )]

@@ -4,7 +4,9 @@ pub mod accounts;
 pub mod groups;
 pub mod oidc;
 pub mod parties;
+pub mod password;
 pub mod publishers;
+pub mod session;
 pub mod signin;
 pub mod vendors;
 
@@ -12,7 +14,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
@@ -32,8 +34,10 @@ pub const AREA: Area = Area {
 
 const RULES: &[Rule] = &[
     rule("GET", "/groups/{id}", ALL),
+    rule("PATCH", "/users/{id}", ALL),
+    rule("POST", "/acquit/session", ALL),
     rule("POST", "/acquit/signout", ALL),
-    rule("GET", "/acquit/publishers", ADMIN),
+    rule("GET", "/acquit/publishers", READERS),
     rule("POST", "/acquit/publishers", ADMIN),
     rule("GET", "/acquit/publishers/{id}", READERS),
     rule("PATCH", "/acquit/publishers/{id}", ADMIN),
@@ -53,9 +57,12 @@ const RULES: &[Rule] = &[
 #[openapi(paths(
     groups::show,
     signin::sign_in,
-    signin::sign_out,
+    session::open,
+    session::sign_out,
+    password::change,
     oidc::login,
     oidc::callback,
+    oidc::page::enter,
     publishers::list,
     publishers::create,
     publishers::show,
@@ -76,7 +83,9 @@ struct Document;
 fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/groups/{id}", get(groups::show))
-        .route("/acquit/signout", post(signin::sign_out))
+        .route("/users/{id}", patch(password::change))
+        .route("/acquit/session", post(session::open))
+        .route("/acquit/signout", post(session::sign_out))
         .route(
             "/acquit/publishers",
             get(publishers::list).post(publishers::create),
@@ -107,6 +116,7 @@ pub fn open_routes() -> Router<Arc<App>> {
         .route("/ui/signin", post(signin::sign_in))
         .route("/acquit/oidc/login", get(oidc::login))
         .route("/acquit/oidc/callback", get(oidc::callback))
+        .route("/acquit/oidc/session", post(oidc::page::enter))
 }
 
 /// What is answered where nothing is left to show.

@@ -16,13 +16,32 @@ use crate::model::{
 };
 use crate::store::{LABELS, Store, StoreError};
 
-/// How many engines gave an answer, of those that were asked.
+/// How many engines say something of the content, of those that were asked.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Coverage {
-    /// Engines that answered: neither timeout nor failure.
+    /// Engines that detect something, or looked and found nothing. Those that do not look into
+    /// such files have not called it clean, no more than those that failed or ran out of time.
     pub answered: u32,
+    /// Engines that say they do not look into such files; absent if there are none.
+    #[serde(skip_serializing_if = "is_none")]
+    pub unsupported: u32,
     /// Engines that were asked.
     pub enabled: u32,
+}
+
+const fn is_none(count: &u32) -> bool {
+    *count == 0
+}
+
+impl Coverage {
+    /// Counts answers, of so many engines that were asked.
+    pub fn of(stats: &Stats, enabled: usize) -> Self {
+        Self {
+            answered: stats.answered(),
+            unsupported: stats.type_unsupported,
+            enabled: enabled.try_into().unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// Answers counted by VirusTotal's categories.

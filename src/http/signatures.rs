@@ -66,6 +66,8 @@ pub struct Updating {
     start_date: u64,
     /// Bytes the candidate has that the active set has not.
     new_bytes: u64,
+    /// Bytes its command has printed; its `output` shows the end of them.
+    output_bytes: u64,
 }
 
 impl From<SignatureStatus> for SignatureAttributes {
@@ -93,6 +95,7 @@ impl From<Progress> for Updating {
             phase: progress.phase.as_str(),
             start_date: progress.started_at.seconds(),
             new_bytes: progress.new_bytes,
+            output_bytes: progress.output_bytes,
         }
     }
 }

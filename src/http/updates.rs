@@ -13,7 +13,7 @@ use super::engines::known;
 use super::envelope::{Answer, Base, Collection, Links, Object, PageQuery, Paging, invalid_cursor};
 use super::error::{ApiError, ErrorBody};
 use super::{App, download};
-use crate::model::Update;
+use crate::model::{RawOutputId, Update};
 use crate::store::{UPDATES, engine_prefix};
 
 /// What is known of an update.
@@ -39,7 +39,7 @@ pub struct UpdateAttributes {
     reason: Option<String>,
     /// Exit code of the update command.
     exit_code: Option<i32>,
-    /// Whether what the update command printed is kept.
+    /// Whether all that the update command printed is kept, which it is once it has ended.
     has_output: bool,
     /// The set it made.
     signature_set: Option<String>,
@@ -89,7 +89,8 @@ pub async fn show(
     Ok(Json(Answer { data }))
 }
 
-/// Sends what the update command printed, as it printed it.
+/// Sends what the update command printed, as it printed it; of one that still runs the end of what
+/// it has printed so far.
 #[utoipa::path(
     get, path = "/api/v3/acquit/engines/{id}/updates/{number}/output", tag = "signatures",
     params(
@@ -97,7 +98,7 @@ pub async fn show(
         ("number" = u64, Path, description = "Number of the update"),
     ),
     responses(
-        (status = 200, content_type = "text/plain", description = "How the command ended, then its output"),
+        (status = 200, content_type = "text/plain", description = "How the command ended, then its output; or lines of it while it runs"),
         (status = 404, body = ErrorBody),
     )
 )]
@@ -108,15 +109,21 @@ pub async fn output(
     let update = find(&app, &id, &number)?;
     let name = format!("{}-update-{}.txt", update.engine, update.number);
     let none = || ApiError::not_found("there is no kept output of this update");
-    let raw = update.output.ok_or_else(none)?;
-    let store = app.api.store.clone();
-    let read = tokio::task::spawn_blocking(move || store.raw_output(&raw)).await;
-    let read = read.map_err(|error| ApiError::internal(&error))??;
-    let output = read.ok_or_else(none)?;
+    let output = match update.output {
+        Some(raw) => kept(&app, raw).await?,
+        None => app.api.desk.log(&update.engine, update.number),
+    };
+    let output = output.ok_or_else(none)?;
     let mut response = (download::attachment(&name), output).into_response();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     Ok(response)
+}
+
+async fn kept(app: &App, raw: RawOutputId) -> Result<Option<Vec<u8>>, ApiError> {
+    let store = app.api.store.clone();
+    let read = tokio::task::spawn_blocking(move || store.raw_output(&raw)).await;
+    Ok(read.map_err(|error| ApiError::internal(&error))??)
 }
 
 fn find(app: &App, id: &str, number: &str) -> Result<Update, ApiError> {

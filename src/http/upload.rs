@@ -6,46 +6,22 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use multer::{Field, Multipart};
-use tokio::time::timeout;
 
 use super::auth::Caller;
 use super::error::ApiError;
+use super::form::{NAME_BYTES, Part, Parts, TEXT_BYTES};
 use super::{App, now};
 use crate::flow::ingest::{Accepted, Submission};
 use crate::model::{Analysis, EngineId, Priority, Reuse};
-use crate::store::{BlobRow, Change, Incoming};
+use crate::store::{BlobRow, Change, Incoming, Sealed};
 
 /// What a form may hold besides the file.
 const OVERHEAD_BYTES: u64 = 64 << 10;
-/// What may come in without the form going on: bounds the memory a form takes.
-const STUCK_BYTES: usize = 2 << 20;
-/// Longest value of a text field.
-const TEXT_BYTES: usize = 4096;
-/// Longest value of a field that names an item: the id of the longest path there is.
-const NAME_BYTES: usize = 6144;
 /// Most parts of a form.
 const PARTS: usize = 16;
-
-/// A body that ended before its time.
-#[derive(Debug, thiserror::Error)]
-enum Interrupted {
-    #[error("nothing came for {0:?}")]
-    Stalled(Duration),
-    #[error("the connection broke: {0}")]
-    Broken(axum::Error),
-    #[error("a part of the form has no end")]
-    Stuck,
-}
 
 /// A form as far as it has been read.
 #[derive(Debug, Default)]
@@ -111,21 +87,12 @@ fn outcome(status: StatusCode) -> &'static str {
 /// If the form is not as it should be, too large, too slow, or there is no room.
 pub async fn read(app: &App, request: Request, limit_bytes: u64) -> Result<Form, ApiError> {
     check_length(request.headers(), limit_bytes)?;
-    let boundary = boundary(request.headers())?;
-    let silence = Duration::from_secs(app.api.config.http.body_timeout_seconds);
-    let unread = Arc::new(AtomicUsize::new(0));
-    let chunks = chunks(request.into_body(), silence, Arc::clone(&unread));
-    let mut multipart = Multipart::new(chunks, boundary);
+    let mut parts = Parts::of(app, request, PARTS)?;
     let mut form = Form::default();
-    for _ in 0..PARTS {
-        let field = multipart.next_field().await.map_err(form_failed)?;
-        unread.store(0, Ordering::Relaxed);
-        match field {
-            Some(field) => form.take(app, field, (limit_bytes, &unread)).await?,
-            None => return Ok(form),
-        }
+    while let Some(part) = parts.next().await? {
+        form.take(app, part, limit_bytes).await?;
     }
-    Err(ApiError::bad_request("the form has too many parts"))
+    Ok(form)
 }
 
 /// Refuses by the announced length, before anything is read.
@@ -133,77 +100,45 @@ pub async fn read(app: &App, request: Request, limit_bytes: u64) -> Result<Form,
 /// # Errors
 /// If more is announced than a file within the limit can need.
 pub fn check_length(headers: &HeaderMap, limit_bytes: u64) -> Result<(), ApiError> {
-    let length = headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let most = limit_bytes.saturating_add(OVERHEAD_BYTES);
-    match length {
+    match length(headers) {
         Some(length) if length > most => Err(ApiError::too_large(limit_bytes)),
         _ => Ok(()),
     }
 }
 
-fn boundary(headers: &HeaderMap) -> Result<String, ApiError> {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or("");
-    multer::parse_boundary(kind).map_err(|_| {
-        ApiError::bad_request("expected a multipart/form-data form with a part named \"file\"")
-    })
-}
-
-/// Cuts a body into chunks, one per poll: the form's reader buffers all it can get.
-fn chunks(
-    body: Body,
-    silence: Duration,
-    unread: Arc<AtomicUsize>,
-) -> impl Stream<Item = Result<Bytes, Interrupted>> + Send {
-    stream::try_unfold(body.into_data_stream(), move |mut body| {
-        let unread = Arc::clone(&unread);
-        async move {
-            tokio::task::yield_now().await;
-            let chunk = timeout(silence, body.next()).await;
-            let Some(chunk) = chunk.map_err(|_| Interrupted::Stalled(silence))? else {
-                return Ok(None);
-            };
-            let chunk = chunk.map_err(Interrupted::Broken)?;
-            if unread.fetch_add(chunk.len(), Ordering::Relaxed) > STUCK_BYTES {
-                return Err(Interrupted::Stuck);
-            }
-            Ok(Some((chunk, body)))
-        }
-    })
+/// Returns how long a body is announced to be.
+pub fn length(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }
 
 impl Form {
-    async fn take(
-        &mut self,
-        app: &App,
-        field: Field<'_>,
-        (limit_bytes, unread): (u64, &AtomicUsize),
-    ) -> Result<(), ApiError> {
-        match field.name().unwrap_or("") {
+    async fn take(&mut self, app: &App, part: Part<'_>, limit_bytes: u64) -> Result<(), ApiError> {
+        match part.name() {
             "file" if self.file.is_some() => {
                 Err(ApiError::bad_request("the form has more than one file"))
             }
             "file" => {
-                self.name = field.file_name().map(str::to_owned);
+                self.name = part.file_name().map(str::to_owned);
                 let incoming = app.api.ingest.receive(limit_bytes)?;
-                self.file = Some(store(field, incoming, unread).await?);
+                self.file = Some(part.store(incoming).await?);
                 Ok(())
             }
-            "path" => named_once(&mut self.path, text(field, NAME_BYTES).await?),
-            "item" => named_once(&mut self.item, text(field, NAME_BYTES).await?),
+            "path" => named_once(&mut self.path, part.text(NAME_BYTES).await?),
+            "item" => named_once(&mut self.item, part.text(NAME_BYTES).await?),
             "engines" => {
-                self.engines = parse_engines(&text(field, TEXT_BYTES).await?)?;
+                self.engines = parse_engines(&part.text(TEXT_BYTES).await?)?;
                 Ok(())
             }
             "reuse" => {
-                self.reuse = Some(parse_reuse(&text(field, TEXT_BYTES).await?)?);
+                self.reuse = Some(parse_reuse(&part.text(TEXT_BYTES).await?)?);
                 Ok(())
             }
             "password" => Err(ApiError::invalid_argument(
                 "passwords are not supported: upload the file as it is, not in an archive",
             )),
-            _ => text(field, TEXT_BYTES).await.map(|_| ()),
+            _ => part.text(TEXT_BYTES).await.map(|_| ()),
         }
     }
 
@@ -217,32 +152,28 @@ impl Form {
             reuse: self.reuse.unwrap_or(Reuse::Known),
             now: now(),
         };
-        let grant = caller.grant();
-        let place = move |change: &mut Change<'_>, blob: &BlobRow| {
-            grant.give(change, &blob.digests.sha256)?;
-            Ok(Ok::<_, Infallible>(()))
-        };
-        let sealed = file.seal().await?;
-        let accepted = app
-            .api
-            .ingest
-            .accept_into(sealed, submission, place)
-            .await?;
-        let Ok(Accepted { analysis, blob, .. }) = accepted;
-        Ok((analysis, blob))
+        submit(app, caller, (file.seal().await?, submission)).await
     }
 }
 
-async fn store(
-    mut field: Field<'_>,
-    mut incoming: Incoming,
-    unread: &AtomicUsize,
-) -> Result<Incoming, ApiError> {
-    while let Some(chunk) = field.chunk().await.map_err(form_failed)? {
-        unread.store(0, Ordering::Relaxed);
-        incoming.write(chunk).await?;
-    }
-    Ok(incoming)
+/// Stores a file that a caller brought and opens its analysis.
+///
+/// # Errors
+/// If an engine is unknown, or there is no room.
+pub async fn submit(
+    app: &App,
+    caller: &Caller,
+    (sealed, submission): (Sealed, Submission),
+) -> Result<(Analysis, BlobRow), ApiError> {
+    let grant = caller.grant();
+    let place = move |change: &mut Change<'_>, blob: &BlobRow| {
+        grant.give(change, &blob.digests.sha256)?;
+        Ok(Ok::<_, Infallible>(()))
+    };
+    let ingest = &app.api.ingest;
+    let accepted = ingest.accept_into(sealed, submission, place).await?;
+    let Ok(Accepted { analysis, blob, .. }) = accepted;
+    Ok((analysis, blob))
 }
 
 /// Of two names none is taken to be the one that was meant.
@@ -253,19 +184,6 @@ fn named_once(known: &mut Option<String>, name: String) -> Result<(), ApiError> 
             "the form names the item more than once",
         )),
     }
-}
-
-async fn text(mut field: Field<'_>, most: usize) -> Result<String, ApiError> {
-    let mut text = Vec::new();
-    while let Some(chunk) = field.try_next().await.map_err(form_failed)? {
-        text.extend_from_slice(&chunk);
-        if text.len() > most {
-            return Err(ApiError::bad_request(
-                "a text field of the form is too long",
-            ));
-        }
-    }
-    String::from_utf8(text).map_err(|_| ApiError::bad_request("a text field is not UTF-8"))
 }
 
 /// Reads a list of engines, `clamav,yara`; an empty one means all.
@@ -290,20 +208,5 @@ pub fn parse_reuse(text: &str) -> Result<Reuse, ApiError> {
         _ => Err(ApiError::invalid_argument(
             "reuse is either \"known\" or \"never\"",
         )),
-    }
-}
-
-fn form_failed(error: multer::Error) -> ApiError {
-    let interrupted = match &error {
-        multer::Error::StreamReadFailed(cause) => cause.downcast_ref::<Interrupted>(),
-        _ => None,
-    };
-    match interrupted {
-        Some(Interrupted::Stalled(silence)) => {
-            let message = format!("nothing of the upload came for {} s", silence.as_secs());
-            ApiError::new(StatusCode::REQUEST_TIMEOUT, message)
-        }
-        Some(other) => ApiError::bad_request(format!("the upload ended early: {other}")),
-        None => ApiError::bad_request(format!("the form is malformed or cut off: {error}")),
     }
 }

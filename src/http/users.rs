@@ -1,7 +1,7 @@
 //! Users and metadata: what VirusTotal's clients ask before they work.
 //!
-//! A user here is an API key, its id the key's public one; or, in a session, the user who signed
-//! in. Its group is the publisher or the vendor it speaks for.
+//! A user here is an API key, its id the key's public one, also in a session opened with it; or, in
+//! a session of a user, that user. Its group is the publisher or the vendor it speaks for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +37,16 @@ pub struct UserAttributes {
     first_name: String,
     /// `admin`, `publisher`, `viewer` or `vendor`.
     role: &'static str,
+    /// What its id is that of: `user` or `api_key`.
+    holder: &'static str,
+    /// Whether it is somebody in a session, who can sign out.
+    session: bool,
+    /// Id of the publisher it speaks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publisher: Option<String>,
+    /// Id of the vendor it speaks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vendor: Option<String>,
     /// `active` or `inactive`.
     status: &'static str,
     user_since: u64,
@@ -46,7 +56,10 @@ pub struct UserAttributes {
     email: Option<String>,
     privileges: BTreeMap<&'static str, Privilege>,
     quotas: BTreeMap<&'static str, Used>,
-    /// When a session ends.
+    /// Whether a user has a password, which they can change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_password: Option<bool>,
+    /// When a session, or a key that does not last, ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     expiration_date: Option<u64>,
     /// The key of a session, only in the answer that opens it.
@@ -190,7 +203,7 @@ pub fn object(
     base: &Base,
 ) -> Result<Object<UserAttributes>, ApiError> {
     let store = &app.api.store;
-    let mut quotas: BTreeMap<_, _> = used(app, &row.id).collect();
+    let mut quotas: BTreeMap<_, _> = used(app, row.holder()).collect();
     if let Some(publisher) = &row.seat.publisher {
         quotas.extend(monitor_quotas(store, publisher)?);
     }
@@ -198,7 +211,7 @@ pub fn object(
     let user: Option<User> = user.transpose()?.flatten();
     let id = match &row.user {
         Some(user) => user.to_string(),
-        None => row.id.to_string(),
+        None => row.holder().to_string(),
     };
     let over = row.expires_at.is_some_and(|at| at <= now());
     let is_active = row.revoked_at.is_none() && !over;
@@ -210,9 +223,18 @@ pub fn object(
         id,
         attributes: UserAttributes {
             role: row.seat.role.as_str(),
+            holder: if row.user.is_some() {
+                "user"
+            } else {
+                "api_key"
+            },
+            session: row.is_session() && row.expires_at.is_some(),
+            publisher: row.seat.publisher.as_ref().map(ToString::to_string),
+            vendor: row.seat.vendor.as_ref().map(ToString::to_string),
             status: if is_active { "active" } else { "inactive" },
             user_since: row.created_at.seconds(),
             last_login: login.transpose()?.flatten().map(Timestamp::seconds),
+            has_password: user.as_ref().map(|user| user.password.is_some()),
             email: user.and_then(|user| user.email),
             privileges: privileges(&row.seat),
             quotas,
@@ -273,7 +295,7 @@ pub async fn quotas(
 ) -> Result<Json<Answer<BTreeMap<&'static str, Quota>>>, ApiError> {
     let row = find(&app, &id, caller)?;
     let group = group(&row.seat);
-    let mut data: BTreeMap<_, _> = used(&app, &row.id)
+    let mut data: BTreeMap<_, _> = used(&app, row.holder())
         .map(|(name, used)| (name, quota(used, None)))
         .collect();
     if let Some(publisher) = &row.seat.publisher {
@@ -316,7 +338,8 @@ fn find(app: &App, id: &str, caller: Caller) -> Result<KeyRow, ApiError> {
         .user
         .as_ref()
         .is_some_and(|user| user.as_str() == id);
-    if id == "me" || is_own_user || (wanted == caller.0.id && is_own_key) {
+    let is_own = wanted == caller.0.id || wanted == *caller.0.holder();
+    if id == "me" || is_own_user || (is_own && is_own_key) {
         return Ok(caller.0);
     }
     // What was asked for may be a secret, so it is not repeated.

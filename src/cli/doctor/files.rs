@@ -136,7 +136,14 @@ fn data_dir(patient: &Patient, findings: &mut Vec<Finding>) {
 fn one_file_system(data_dir: &Path, device: u64) -> Finding {
     let check = "one file system";
     let mut seen = Vec::new();
-    for name in ["blobs", "incoming", "staging", "signatures", "runners"] {
+    for name in [
+        "blobs",
+        "incoming",
+        "uploads",
+        "staging",
+        "signatures",
+        "runners",
+    ] {
         match data_dir.join(name).metadata() {
             Ok(metadata) if metadata.dev() != device => {
                 let mend = "have one file system for the whole data directory";

@@ -141,7 +141,7 @@ pub struct Totals {
     pub detected: u64,
     /// Files in which all that was detected is disputed by their publisher.
     pub disputed: u64,
-    /// Files every engine answered for and none detected anything in.
+    /// Files that engines looked into, none failed on and none detected anything in.
     pub undetected: u64,
     /// Files some engine did not answer for, without a detection.
     pub incomplete: u64,
@@ -316,6 +316,7 @@ impl Totals {
         self.files += 1;
         self.bytes += file.size;
         self.coverage.answered += file.answers.coverage.answered;
+        self.coverage.unsupported += file.answers.coverage.unsupported;
         self.coverage.engines += file.answers.coverage.engines;
         let fate = match file.fate() {
             Fate::Detected => &mut self.detected,
@@ -353,13 +354,20 @@ impl Totals {
             let links = "links and special files passed by";
             text.push_str(&format!("; {} {links}", self.passed_by));
         }
-        let Coverage { answered, engines } = self.coverage;
+        let Coverage {
+            answered,
+            unsupported,
+            engines,
+        } = self.coverage;
         if engines > 0 {
             // Rounded down, so that only full coverage reads as 100 %.
             let permille = u64::from(answered) * 1000 / u64::from(engines);
             let (whole, tenth) = (permille / 10, permille % 10);
             let share = format!("{answered} of {engines} engine answers ({whole}.{tenth} %)");
             text.push_str(&format!("\nCoverage: {share}"));
+            if unsupported > 0 {
+                text.push_str(&format!("; {unsupported} do not read the type"));
+            }
         }
         text.push('\n');
         text

@@ -5,11 +5,11 @@ use serde_json::json;
 use super::act::{self, Act, unused_number};
 use super::hold::{self, Load};
 use super::place::{self, about, at, item, key, publisher, vacant, what};
-use super::{Actor, CollectionError, Edit, tree};
+use super::{Actor, CollectionError, Edit, folders, tree};
 use crate::flow::events::{self, Draft};
 use crate::flow::policy::policy_at;
 use crate::model::{EventKind, Item, ItemId, ItemPath, ReleaseCard, SharePolicy};
-use crate::store::{Change, ITEMS, PUBLISHERS, StoreError, TRASH, TreeAct};
+use crate::store::{Change, PUBLISHERS, StoreError, TRASH, TreeAct};
 
 /// Longest details, in bytes.
 const DETAILS: usize = 16 << 10;
@@ -70,7 +70,7 @@ fn edit_item(change: &mut Change<'_>, id: &ItemId, edit: Edit) -> Result<Item, C
     if let Some(policy) = edit.policy {
         item.policy = policy;
     }
-    change.put(&ITEMS, &key(id), &item)?;
+    folders::put(change, &key(id), &item)?;
     Ok(item)
 }
 

@@ -8,7 +8,9 @@
 use std::ops::ControlFlow;
 
 use super::place::{item, publisher};
+use super::sieve::{self, Sieve};
 use super::{CollectionError, Order, OrderBy, Query, sorted};
+use crate::flow::budget::Budget;
 use crate::model::{Item, ItemId, ItemPath, PublisherId, Sha256};
 use crate::store::{
     BLOB_ITEMS, Depth, ITEMS, Page, RowKey, Store, TAGGED, blob_items_prefix, folder_prefix,
@@ -16,12 +18,23 @@ use crate::store::{
 };
 
 /// Rows that are read at once.
-const READ: usize = 200;
+pub(super) const READ: usize = 200;
 /// Rows of a tag that are counted to find out which is the rarest.
 const COUNTED: usize = 1000;
 
 /// An item, and where a page that starts with it starts.
 pub(super) type Found = (Vec<u8>, ItemPath, Item);
+
+/// What is come by on the way through what has tags.
+pub(super) enum Step {
+    /// A blob, before the items that point at it.
+    Blob(Sha256),
+    /// An item.
+    Item(Found),
+}
+
+/// Takes what is come by, and says whether to go on.
+type Visit<'a> = &'a mut dyn FnMut(Step) -> Result<ControlFlow<()>, CollectionError>;
 
 /// Lists items.
 pub fn list(
@@ -33,25 +46,46 @@ pub fn list(
     let query = resolve(store, owner, query)?;
     let by_path = query.order.by == OrderBy::Path;
     if by_path && query.tags.is_empty() {
-        return by_key(store, (owner, &query), (cursor, limit));
+        return match query.sieve.is_open() {
+            true => by_key(store, (owner, &query), (cursor, limit)),
+            false => sieve::by_key(store, (owner, &query), (cursor, limit)),
+        };
     }
     if query.order != Order::default() {
         return sorted::list(store, (owner, &query), (cursor, limit));
     }
     let (mut rows, mut next) = (Vec::new(), None);
-    tagged(store, (owner, &query), cursor, &mut |(key, path, item)| {
-        if rows.len() == limit {
+    // What is found by tags alone fills a page, however far apart it lies.
+    let mut budget = (!query.sieve.is_open()).then(Budget::new);
+    tagged(store, (owner, &query), cursor, &mut |step| {
+        let (key, path, item) = match step {
+            Step::Blob(sha256) => {
+                if !budget.as_mut().is_some_and(Budget::is_spent) {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                next = Some(sha256.to_bytes());
+                return Ok(ControlFlow::Break(()));
+            }
+            Step::Item(found) => found,
+        };
+        if rows.len() == limit || budget.as_mut().is_some_and(Budget::is_spent) {
             next = Some(key);
             return Ok(ControlFlow::Break(()));
         }
-        rows.push((path, item));
+        if Sieve::fits(store, &query, (&path, &item))? {
+            rows.push((path, item));
+        }
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(Page { rows, next })
 }
 
 /// Checks that there is what a query is about.
-fn resolve(store: &Store, owner: &PublisherId, query: &Query) -> Result<Query, CollectionError> {
+pub(super) fn resolve(
+    store: &Store,
+    owner: &PublisherId,
+    query: &Query,
+) -> Result<Query, CollectionError> {
     publisher(store, owner)?;
     let folder = query.folder.as_ref().map(ItemPath::as_folder);
     if let Some(path) = folder.clone().filter(|path| !path.is_root()) {
@@ -61,13 +95,18 @@ fn resolve(store: &Store, owner: &PublisherId, query: &Query) -> Result<Query, C
             return Err(CollectionError::NotFound { path: id.path });
         }
     }
-    Ok(Query {
+    let mut query = Query {
         folder,
         ..query.clone()
-    })
+    };
+    // There is an index of these.
+    if query.sieve.takes_detected() {
+        query.tags.push("detected".to_owned());
+    }
+    Ok(query)
 }
 
-fn prefix(owner: &PublisherId, query: &Query) -> Vec<u8> {
+pub(super) fn prefix(owner: &PublisherId, query: &Query) -> Vec<u8> {
     let depth = match query.recursive {
         true => Depth::Recursive,
         false => Depth::Direct,
@@ -103,8 +142,15 @@ pub(super) fn each(
     of: (&PublisherId, &Query),
     visit: &mut dyn FnMut(Found) -> Result<ControlFlow<()>, CollectionError>,
 ) -> Result<(), CollectionError> {
+    let mut visit = |found: Found| match Sieve::fits(store, of.1, (&found.1, &found.2))? {
+        true => visit(found),
+        false => Ok(ControlFlow::Continue(())),
+    };
     if !of.1.tags.is_empty() {
-        return tagged(store, of, None, visit);
+        return tagged(store, of, None, &mut |step| match step {
+            Step::Blob(_) => Ok(ControlFlow::Continue(())),
+            Step::Item(found) => visit(found),
+        });
     }
     let (prefix, mut from) = (prefix(of.0, of.1), None::<Vec<u8>>);
     loop {
@@ -126,7 +172,7 @@ fn tagged(
     store: &Store,
     (owner, query): (&PublisherId, &Query),
     cursor: Option<&[u8]>,
-    visit: &mut dyn FnMut(Found) -> Result<ControlFlow<()>, CollectionError>,
+    visit: Visit<'_>,
 ) -> Result<(), CollectionError> {
     let tags = rarest_first(store, owner, &query.tags)?;
     let Some((first, others)) = tags.split_first() else {
@@ -138,6 +184,9 @@ fn tagged(
     loop {
         let page = store.list(&TAGGED, (&prefix, from.as_deref()), READ)?;
         for ((_, _, sha256), ()) in page.rows {
+            if visit(Step::Blob(sha256))?.is_break() {
+                return Ok(());
+            }
             if !has_all(store, owner, (others, sha256))? {
                 continue;
             }
@@ -158,7 +207,7 @@ fn items_of(
     store: &Store,
     (owner, query): (&PublisherId, &Query),
     (sha256, from): (Sha256, Option<&[u8]>),
-    visit: &mut dyn FnMut(Found) -> Result<ControlFlow<()>, CollectionError>,
+    visit: Visit<'_>,
 ) -> Result<ControlFlow<()>, CollectionError> {
     let prefix = blob_items_prefix(&sha256, owner);
     let mut from = from.map(<[u8]>::to_vec);
@@ -176,7 +225,7 @@ fn items_of(
             let Some(item) = item(store, &id)? else {
                 continue;
             };
-            if visit((bytes, id.path, item))?.is_break() {
+            if visit(Step::Item((bytes, id.path, item)))?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -187,7 +236,7 @@ fn items_of(
     }
 }
 
-fn is_wanted(query: &Query, path: &ItemPath) -> bool {
+pub(super) fn is_wanted(query: &Query, path: &ItemPath) -> bool {
     match &query.folder {
         None => true,
         Some(folder) if query.recursive => path.is_below(folder),

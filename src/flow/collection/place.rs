@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::hold::{self, Load};
-use super::{Actor, CollectionError, act};
+use super::{Actor, CollectionError, act, folders};
 use crate::flow::events::{self, Draft};
 use crate::model::{
     About, EventKind, Item, ItemFile, ItemId, ItemPath, PastFile, Publisher, PublisherId, Sha256,
@@ -87,7 +87,7 @@ pub fn make_above(
     actor: &Actor,
 ) -> Result<(), CollectionError> {
     for path in missing_folders(change, id)? {
-        change.put(&ITEMS, &(id.publisher.clone(), path), &folder(actor))?;
+        folders::put(change, &(id.publisher.clone(), path), &folder(actor))?;
     }
     Ok(())
 }
@@ -124,7 +124,7 @@ pub fn make_folder(
     vacant(change, &id)?;
     make_above(change, &id, actor)?;
     let made = folder(actor);
-    change.put(&ITEMS, &key(&id), &made)?;
+    folders::put(change, &key(&id), &made)?;
     Ok(made)
 }
 
@@ -144,11 +144,11 @@ pub fn root(publisher: &Publisher) -> Item {
 /// Tells whether a file could be put at a path.
 ///
 /// Asked before the file is stored, so that what will be refused leaves no bytes, and again when
-/// it is placed.
+/// it is placed. Without its hash, a file as long as the one that is there may be that one.
 pub fn may_place(
     read: &impl Read,
     id: &ItemId,
-    content: (Sha256, u64),
+    content: (Option<Sha256>, u64),
     history: usize,
 ) -> Result<(), CollectionError> {
     let publisher = publisher(read, &id.publisher)?;
@@ -169,11 +169,11 @@ pub fn may_place(
 }
 
 /// Returns what an item would count for with another content, which makes history of its own.
-fn load_with(there: Option<&Item>, (sha256, bytes): (Sha256, u64), history: usize) -> Load {
+fn load_with(there: Option<&Item>, (sha256, bytes): (Option<Sha256>, u64), history: usize) -> Load {
     let Some((item, file)) = there.and_then(|item| Some((item, item.file.as_ref()?))) else {
         return Load { files: 1, bytes };
     };
-    if file.sha256 == sha256 {
+    if sha256.map_or(file.size_bytes == bytes, |sha256| file.sha256 == sha256) {
         return Load::of(item);
     }
     let past = file.history.iter().map(|past| past.size_bytes);
@@ -185,13 +185,14 @@ fn load_with(there: Option<&Item>, (sha256, bytes): (Sha256, u64), history: usiz
     }
 }
 
-/// Puts a blob at a path; `history` is how many contents before it are kept.
+/// Puts a blob at a path; `history` is how many contents before it are kept. Returns the item, and
+/// whether another content was there.
 pub fn place(
     change: &mut Change<'_>,
     (id, blob): (&ItemId, &BlobRow),
     actor: &Actor,
     history: usize,
-) -> Result<Item, CollectionError> {
+) -> Result<(Item, bool), CollectionError> {
     let (sha256, bytes) = (blob.digests.sha256, blob.size_bytes);
     let publisher = publisher(change, &id.publisher)?;
     if id.path.is_folder() {
@@ -205,8 +206,10 @@ pub fn place(
         size_bytes: bytes,
         history: Vec::new(),
     };
+    let held = before.as_ref().and_then(|item| item.file.as_ref());
+    let held = held.map(|file| file.sha256);
     let item = match before.clone() {
-        Some(item) if item.file.as_ref().is_some_and(|f| f.sha256 == sha256) => item,
+        Some(item) if held == Some(sha256) => item,
         Some(item) => overwrite(change, (id, item), (file, history), actor)?,
         None => {
             vacant(change, id)?;
@@ -220,9 +223,10 @@ pub fn place(
     };
     settle(change, &publisher, (before.as_ref(), &item), actor)?;
     hold::count_upload(change, &id.publisher, bytes)?;
-    change.put(&ITEMS, &key(id), &item)?;
+    folders::put(change, &key(id), &item)?;
     tell(change, (id, &item), before.is_some(), actor)?;
-    Ok(item)
+    let replaced = held.is_some_and(|held| held != sha256);
+    Ok((item, replaced))
 }
 
 /// Counts the difference between what an item was and what it is.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{error, warn};
 
-use super::{Actor, CollectionError, Collections};
+use super::{Actor, CollectionError, Collections, folders};
 use crate::flow::doom;
 use crate::model::{PublisherId, Timestamp};
 use crate::store::{PUBLISHERS, StoreError, TREE_ACTS};
@@ -24,6 +24,9 @@ const DAY: u64 = 86_400;
 impl Collections {
     /// Looks after collections for ever.
     pub async fn look_after(self) {
+        if let Err(error) = self.index_folders().await {
+            error!(%error, "Cannot make the index of folders; they are found without it, slowly");
+        }
         let mut emptied_at = Timestamp::default();
         loop {
             if let Err(error) = self.resume().await {
@@ -40,6 +43,14 @@ impl Collections {
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// Makes the index of folders, unless it is made.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn index_folders(&self) -> Result<(), StoreError> {
+        folders::index(&self.store).await
     }
 
     /// Goes on with every act that is not done, until it is.

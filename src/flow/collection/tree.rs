@@ -7,7 +7,7 @@
 use super::act::{Act, Survey};
 use super::hold::{self, Load};
 use super::place::{at, item, make_above, vacant};
-use super::{Actor, CollectionError};
+use super::{Actor, CollectionError, folders};
 use crate::flow::policy::policy_at;
 use crate::model::{Item, ItemFile, ItemId, ItemPath, PublisherId, SharePolicy, Trashed};
 use crate::store::{
@@ -64,7 +64,7 @@ pub fn prepare(
             survey.fits(&from, &to)?;
             let top = pinned(change, act, (&from, &to))?;
             make_above(change, &act.id(&to), &actor)?;
-            change.put(&ITEMS, &(act.publisher.clone(), to), &top)?;
+            folders::put(change, &(act.publisher.clone(), to), &top)?;
             act.row.count += 1;
         }
         TreeAct::Copy { from, to } => {
@@ -185,10 +185,10 @@ fn sweep(change: &mut Change<'_>, act: &Act, folder: &ItemPath) -> Result<bool, 
     let rows = below(change, &act.publisher, (folder, None), STEP)?;
     let is_last = rows.len() < STEP;
     for (path, _) in rows {
-        change.remove(&ITEMS, &(act.publisher.clone(), path));
+        folders::remove(change, &(act.publisher.clone(), path));
     }
     if is_last {
-        change.remove(&ITEMS, &(act.publisher.clone(), folder.clone()));
+        folders::remove(change, &(act.publisher.clone(), folder.clone()));
     }
     Ok(is_last)
 }
@@ -218,11 +218,11 @@ pub fn move_one(
     (from, to): (&ItemPath, &ItemPath),
     item: &Item,
 ) -> Result<(), StoreError> {
-    change.put(&ITEMS, &(publisher.clone(), to.clone()), item)?;
+    folders::put(change, &(publisher.clone(), to.clone()), item)?;
     let Some(file) = &item.file else {
         return Ok(());
     };
-    change.remove(&ITEMS, &(publisher.clone(), from.clone()));
+    folders::remove(change, &(publisher.clone(), from.clone()));
     hold::repoint(change, (publisher, file.sha256), from, to)
 }
 
@@ -247,7 +247,7 @@ pub fn copy_one(
     if let Some(file) = &copy.file {
         hold::point(change, to, file.sha256, actor.now)?;
     }
-    change.put(&ITEMS, &(to.publisher.clone(), to.path.clone()), &copy)?;
+    folders::put(change, &(to.publisher.clone(), to.path.clone()), &copy)?;
     Ok(copy)
 }
 
@@ -280,7 +280,7 @@ fn trash_one(
     let Some(file) = &trashed.item.file else {
         return Ok(());
     };
-    change.remove(&ITEMS, &(id.publisher.clone(), id.path.clone()));
+    folders::remove(change, &(id.publisher.clone(), id.path.clone()));
     hold::keep(change, &id.publisher, file.sha256)?;
     hold::unpoint(change, id, file.sha256, trashed.deleted_at)
 }
@@ -302,7 +302,7 @@ fn restore_one(
         item.policy = Some(then);
     }
     change.remove(&TRASH, &(publisher.clone(), number));
-    change.put(&ITEMS, &(publisher.clone(), id.path.clone()), &item)?;
+    folders::put(change, &(publisher.clone(), id.path.clone()), &item)?;
     if let Some(file) = &item.file {
         hold::point(change, &id, file.sha256, act.row.at)?;
         hold::unkeep(change, publisher, file.sha256)?;

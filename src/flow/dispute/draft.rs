@@ -1,16 +1,15 @@
 //! What a vendor is told of a detection: by whose consent, by that vendor's rules.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
-use super::evidence::{evidence, known, with};
+use super::evidence::{evidence, known};
 use super::family::Kin;
+use super::letter::{Case, Letter};
+use super::words::Words;
 use super::{DisputeError, Doer};
-use crate::config::{ArchiveKind, Config, Field, VendorChannel, VendorDirectory, VendorEntry};
+use crate::config::{ArchiveKind, Config, VendorChannel, VendorDirectory, VendorEntry};
 use crate::flow::mail;
 use crate::flow::policy::{self, Consent};
 use crate::model::{Dispute, DisputeState, EngineTable, Incident, SharePolicy, Standing};
-use crate::store::{BLOBS, BlobRow, INCIDENTS, Read, STANDINGS, Store, StoreError};
+use crate::store::{BLOBS, INCIDENTS, Read, STANDINGS, Store, StoreError};
 
 /// Text and headers of a mail, and what base64 makes of the file: of four bytes three are its own.
 const MAIL_OVERHEAD: u64 = 64 << 10;
@@ -28,6 +27,8 @@ pub struct Order {
     pub send: bool,
     /// Whether it is for all engines that share the signatures.
     pub kin: Kin,
+    /// In which words, where somebody wrote his own.
+    pub words: Words,
 }
 
 /// Whether the file goes with a dispute.
@@ -48,10 +49,10 @@ pub struct Draft {
     pub vendor: VendorEntry,
     /// About what.
     pub incident: Incident,
-    /// Its subject.
-    pub subject: String,
-    /// Its text.
-    pub text: String,
+    /// What it says.
+    pub letter: Letter,
+    /// Whether somebody wrote it in other words than Acquit's.
+    pub own_words: bool,
     /// Whether it goes by mail.
     pub by_mail: bool,
     /// Length of the file that goes with it.
@@ -91,9 +92,6 @@ impl Draft {
         let with_file = self.with_file();
         Dispute {
             id: 0,
-            facts: String::new(),
-            worded_by: None,
-            revision: 0,
             incident: self.incident.id,
             publisher: self.incident.publisher,
             sha256: self.incident.sha256,
@@ -105,8 +103,11 @@ impl Draft {
             author: doer.id.clone(),
             released_by: None,
             by_mail: self.by_mail,
-            subject: self.subject,
-            text: self.text,
+            text: self.letter.text(),
+            subject: self.letter.subject,
+            facts: self.letter.facts,
+            worded_by: self.own_words.then(|| doer.id.clone()),
+            revision: 0,
             with_file,
             file_ordered: self.file_ordered,
             ticket: None,
@@ -170,7 +171,8 @@ pub fn draft(store: &Store, means: &Means<'_>, order: &Order) -> Result<Draft, D
         evidence,
         no_file: file.as_ref().err(),
     };
-    let (subject, text) = (case.subject(), case.text());
+    let usual = case.letter();
+    let letter = order.words.clone().over(usual.clone());
     let (said_at, file_ordered) = (&consent.said_at, order.file == Wish::With && file.is_ok());
     let asked = if file_ordered {
         "; the file ordered with the dispute"
@@ -178,8 +180,8 @@ pub fn draft(store: &Store, means: &Means<'_>, order: &Order) -> Result<Draft, D
         ""
     };
     Ok(Draft {
-        subject,
-        text,
+        own_words: letter != usual,
+        letter,
         by_mail,
         rule: format!("policy {} of {said_at}{asked}", policy_name(consent.policy)),
         file_bytes: file.is_ok().then_some(blob.size_bytes),
@@ -306,103 +308,4 @@ fn policy_name(policy: SharePolicy) -> &'static str {
         SharePolicy::FileOnRequest => "file-on-request",
         SharePolicy::File => "file",
     }
-}
-
-/// All that a text is made of.
-struct Case<'a> {
-    vendor: &'a VendorEntry,
-    incident: &'a Incident,
-    blob: &'a BlobRow,
-    known: &'a BTreeMap<Field, String>,
-    evidence: String,
-    no_file: Option<&'a String>,
-}
-
-impl Case<'_> {
-    fn subject(&self) -> String {
-        let of = |field: Field| {
-            let value = self.known.get(&field).map_or("", String::as_str);
-            value.strip_suffix(" (from the file)").unwrap_or(value)
-        };
-        let (product, version) = (of(Field::Product), of(Field::Version));
-        let words = [
-            ("{product}", product),
-            ("{version}", version),
-            ("{detection}", self.incident.detection.as_str()),
-            ("{engine}", self.incident.engine.as_str()),
-        ];
-        one_line(&filled(&self.vendor.subject, &words))
-    }
-
-    fn text(&self) -> String {
-        let mut text = String::from(
-            "Hello,\n\nyour engine detects a file of our software that we believe to be harmless. \
-             Please check it and correct the detection.\n\n",
-        );
-        let mut say = |name: &str, value: &str| {
-            let _ = writeln!(text, "{name}: {value}");
-        };
-        say("Detection", &one_line(self.incident.detection.as_str()));
-        say("Engine", self.incident.engine.as_str());
-        say("With", &with(&self.incident.detected.versions));
-        for (field, name) in [
-            (Field::Product, "Program"),
-            (Field::Version, "Version"),
-            (Field::Company, "Made by"),
-            (Field::ReleaseDate, "Released"),
-            (Field::Suite, "Suite"),
-            (Field::MainFiles, "Main files"),
-            (Field::Homepage, "Site"),
-            (Field::DownloadUrl, "Download"),
-            (Field::Purpose, "Purpose"),
-            (Field::Contact, "Contact"),
-        ] {
-            if let Some(value) = self.known.get(&field) {
-                say(name, value);
-            }
-        }
-        let digests = &self.blob.digests;
-        say("SHA-256", &digests.sha256.to_string());
-        say("SHA-1", &digests.sha1.to_string());
-        say("MD5", &digests.md5.to_string());
-        say("Size", &format!("{} bytes", self.blob.size_bytes));
-        let _ = write!(text, "\n{}", self.evidence);
-        self.close(&mut text);
-        text
-    }
-
-    fn close(&self, text: &mut String) {
-        let VendorEntry {
-            archive, password, ..
-        } = self.vendor;
-        let _ = match (self.no_file, archive, password.as_str()) {
-            (Some(reason), ..) => writeln!(text, "\n{reason}"),
-            (None, ArchiveKind::Plain, _) => writeln!(text, "\nThe file is attached as it is."),
-            (None, _, "") => writeln!(text, "\nThe file is in the archive, without a password."),
-            (None, _, password) => writeln!(
-                text,
-                "\nThe file is in the archive; its password is {password}"
-            ),
-        };
-        if !self.vendor.text.is_empty() {
-            let _ = writeln!(text, "\n{}", self.vendor.text);
-        }
-    }
-}
-
-/// Fills a pattern in one pass: what is filled in is not looked at again.
-fn filled(pattern: &str, words: &[(&str, &str)]) -> String {
-    let (mut text, mut rest) = (String::new(), pattern);
-    'next: while let Some(first) = rest.chars().next() {
-        for (name, value) in words {
-            if let Some(after) = rest.strip_prefix(name) {
-                text.push_str(value);
-                rest = after;
-                continue 'next;
-            }
-        }
-        text.push(first);
-        rest = &rest[first.len_utf8()..];
-    }
-    text
 }

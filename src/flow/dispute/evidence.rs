@@ -9,7 +9,7 @@ use crate::config::Field;
 use crate::flow::incident::family::Families;
 use crate::flow::policy::{self, Consent};
 use crate::model::{
-    EngineId, EngineTable, EngineVersions, Incident, Side, Signer, Standing, Timestamp, Verdict,
+    EngineId, EngineTable, EngineVersions, Incident, Side, Signer, Standing, Timestamp,
     Verification,
 };
 use crate::store::{FACTS, PUBLISHERS, Read, Store, StoreError};
@@ -103,8 +103,8 @@ fn signed(signer: &Signer) -> Option<String> {
     Some(format!("Signed by: {subject}; {held}.\n"))
 }
 
-/// Counts the opinions of the engines that are here now, by what they said last: who cannot look
-/// into the file, or failed, is not silent but has no opinion.
+/// Counts the opinions of the engines that are here now, by what they said last: the coverage that
+/// stands on the pages, which [`crate::model::Verdict::is_opinion`] defines.
 fn others(
     store: &Store,
     engines: &EngineTable,
@@ -116,13 +116,14 @@ fn others(
     let results = store.last_results(&incident.sha256, engines.keys())?;
     let detects = |engine: &EngineId| standing.detections.contains_key(engine);
     let clean = results.iter().filter(|(engine, result)| {
-        matches!(result.verdict, Verdict::Undetected) && !detects(engine)
+        result.verdict.is_opinion() && !result.verdict.is_detection() && !detects(engine)
     });
     let clean: BTreeSet<_> = clean.map(|(engine, _)| engine).collect();
     let present = standing.detections.keys();
     let detecting = present.filter(|it| engines.contains_key(*it) || **it == incident.engine);
     let detecting: BTreeSet<_> = detecting.collect();
     let answered = clean.len() + detecting.len();
+    let asked = engines.values().filter(|it| it.state.takes_part()).count();
     let other: BTreeSet<_> = detecting.into_iter().map(opinion).collect();
     let silent: BTreeSet<_> = clean.into_iter().map(opinion).collect();
     let silent = silent.difference(&other).filter(|name| **name != own);
@@ -130,7 +131,7 @@ fn others(
         "Other engines: {} find nothing, {} detect it too; {answered} of {} engines answered.\n",
         silent.count(),
         other.iter().filter(|name| **name != own).count(),
-        engines.len().max(answered)
+        asked.max(answered)
     ))
 }
 

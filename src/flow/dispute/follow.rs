@@ -5,6 +5,7 @@ use super::draft::{Order, Wish};
 use super::family::Kin;
 use super::post::ours;
 use super::record::put;
+use super::words::Words;
 use super::{DisputeError, Disputes};
 use crate::model::{DisputeState, Event, EventKind, Incident, Timestamp};
 use crate::store::{Change, DISPUTES, DISPUTES_OF, EVENTS, INCIDENTS, META, RowKey, StoreError};
@@ -89,6 +90,7 @@ async fn make(
         vendor: None,
         send: true,
         kin: Kin::Together,
+        words: Words::default(),
     };
     match disputes.preview(&order) {
         Ok(draft) if !draft.by_mail => return Ok(()),

@@ -109,10 +109,11 @@ impl Post {
             return self.withdraw(dispute.id, (reason, now)).await;
         }
         let (id, letter) = (dispute.id, self.letter(&dispute, 0, package.as_ref())?);
-        let what = if package.is_some() {
-            "text and file"
-        } else {
-            "text"
+        let what = match (dispute.worded_by.is_some(), package.is_some()) {
+            (false, false) => "text",
+            (false, true) => "text and file",
+            (true, false) => "text in a person's words",
+            (true, true) => "text in a person's words, and file",
         };
         let sender = sender(&dispute, now);
         let sent = self.send(&dispute, (letter, what), &sender);

@@ -36,7 +36,7 @@ impl Caller {
         Grant(match (&self.0.seat.publisher, &self.0.user) {
             (Some(publisher), _) => format!("p:{publisher}"),
             (None, Some(user)) => format!("u:{user}"),
-            (None, None) => format!("k:{}", self.0.id),
+            (None, None) => format!("k:{}", self.0.holder()),
         })
     }
 
@@ -74,7 +74,7 @@ impl Caller {
             }
         }
         // A key that was given to a publisher keeps what it brought before.
-        let own = format!("k:{}", self.0.id);
+        let own = format!("k:{}", self.0.holder());
         for grant in [self.grant().0, own] {
             if read.row(&GRANTS, &(*sha256, grant))?.is_some() {
                 return Ok(true);

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::ArchiveKind;
-use crate::flow::dispute::Draft;
+use crate::flow::dispute::{Draft, words_of};
 use crate::http::envelope::{Base, Links, Object};
 use crate::model::{Dispute, Timestamp};
 
@@ -33,8 +33,17 @@ pub struct DisputeAttributes {
     by_mail: bool,
     /// Its subject.
     subject: String,
-    /// Its text.
+    /// Its text: the words, an empty line, the facts.
     text: String,
+    /// What of it can be said otherwise until it leaves.
+    words: String,
+    /// What of it cannot: which file, which detection; empty if an older version made it.
+    facts: String,
+    /// Who put it in his own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worded_by: Option<String>,
+    /// How often it was put in other words since it was made.
+    revision: u32,
     /// Whether the file goes with it.
     with_file: bool,
     /// Where the archive is, if the file goes with it.
@@ -78,7 +87,11 @@ pub fn object(dispute: Dispute, base: &Base) -> Object<DisputeAttributes> {
             to: dispute.to,
             by_mail: dispute.by_mail,
             subject: dispute.subject,
+            words: words_of(&dispute.text, &dispute.facts).to_owned(),
             text: dispute.text,
+            facts: dispute.facts,
+            worded_by: dispute.worded_by,
+            revision: dispute.revision,
             with_file: dispute.with_file,
             package: dispute.with_file.then(|| base.url(&package)),
             rule: dispute.rule,
@@ -106,8 +119,14 @@ pub struct PreviewAttributes {
     by_mail: bool,
     /// Its subject.
     subject: String,
-    /// Its text.
+    /// Its text: the words, an empty line, the facts.
     text: String,
+    /// What of it can be said otherwise.
+    words: String,
+    /// What of it cannot: which file, which detection.
+    facts: String,
+    /// Whether somebody wrote it in his own words.
+    own_words: bool,
     /// Whether the file goes with it.
     with_file: bool,
     /// The file's length.
@@ -165,8 +184,11 @@ pub fn preview_object(draft: Draft, base: &Base) -> Object<PreviewAttributes> {
             vendor: vendor.id,
             vendor_name: vendor.name,
             by_mail: draft.by_mail,
-            subject: draft.subject,
-            text: draft.text,
+            text: draft.letter.text(),
+            subject: draft.letter.subject,
+            words: draft.letter.words,
+            facts: draft.letter.facts,
+            own_words: draft.own_words,
             with_file,
             file_bytes: draft.file_bytes,
             no_file: draft.no_file,

@@ -7,30 +7,39 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::find;
 use super::view::{EntryAttributes, IncidentAttributes, View};
+use super::{filter, find};
+use crate::flow::budget::Budget;
 use crate::flow::incident::find::Wanted;
 use crate::flow::incident::of_blob;
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::envelope::{Answer, Base, Collection, Object, PageQuery, Paging, invalid_cursor};
 use crate::http::error::{ApiError, ErrorBody};
-use crate::model::{Incident, IncidentState, KeyRole};
+use crate::http::query;
+use crate::model::{Incident, KeyRole};
 use crate::store::{RowKey, THREADS};
 
 /// Which incidents are shown.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct FilterQuery {
-    /// Words `state:…`, `engine:…`, `publisher:…`, `owner:…`, `path:…` and `overdue:true`,
-    /// separated by spaces; what has spaces itself stands in double quotes. Of several states or
-    /// engines one must fit. A path that ends with a slash means all below it.
+    /// Words `state:…`, `engine:…`, `publisher:…`, `owner:…`, `path:…`, `detection:…`,
+    /// `opened_from:…`, `opened_until:…`, `closed_from:…`, `closed_until:…` and `overdue:true`,
+    /// separated by spaces; what has spaces itself stands in double quotes, of which two in it mean
+    /// one. Of several states or engines one must fit. A path that ends with a slash means all
+    /// below it. A detection's name has the word in it, in whatever case; after `=` it is the whole
+    /// name as it stands. Days are `YYYY-MM-DD` (UTC), both ends included: opened for the first
+    /// time or the last, and resolved or kept since. A page may be short, even empty, and have a
+    /// cursor.
     filter: Option<String>,
+    /// `-opened` for the newest first, which is so if nothing is said; `opened` for the oldest.
+    order: Option<String>,
     /// `family`: of engines that share signatures only the one that stands for all.
     group: Option<String>,
 }
 
-/// Lists incidents, newest first.
+/// Lists incidents, newest or oldest first.
 #[utoipa::path(
     get, path = "/api/v3/acquit/incidents", tag = "incidents", params(FilterQuery, PageQuery),
     responses((status = 200, body = Collection<Object<IncidentAttributes>>))
@@ -43,7 +52,12 @@ pub async fn list(
     base: Base,
 ) -> Result<Json<Collection<Object<IncidentAttributes>>>, ApiError> {
     let filter = query.filter.as_deref().unwrap_or("").trim();
-    let wanted = scoped(&caller, parse(filter)?)?;
+    let order = query.order.as_deref().unwrap_or("");
+    let wanted = Wanted {
+        order: filter::order(order)?,
+        ..filter::parse(filter)?
+    };
+    let wanted = scoped(&caller, wanted)?;
     let grouped = match query.group.as_deref().filter(|group| !group.is_empty()) {
         None => Group::None,
         Some("family") => Group::Family,
@@ -56,15 +70,12 @@ pub async fn list(
     };
     let data = found.into_iter().map(|incident| view.object(incident));
     let data = data.collect::<Result<_, _>>()?;
-    let mut query = form_urlencoded(&[("filter", filter)]);
-    if grouped == Group::Family {
-        query.push_str("&group=family");
-    }
-    let url = base.url("/acquit/incidents");
-    let url = match filter.is_empty() && grouped == Group::None {
-        true => url,
-        false => format!("{url}?{query}"),
+    let group = match grouped {
+        Group::Family => "family",
+        Group::None => "",
     };
+    let words = query::of([("filter", filter), ("group", group), ("order", order)]);
+    let url = base.url(&format!("/acquit/incidents{words}"));
     Ok(Json(Collection::new(data, (url, &paging), next)))
 }
 
@@ -73,23 +84,6 @@ pub async fn list(
 enum Group {
     None,
     Family,
-}
-
-fn form_urlencoded(pairs: &[(&str, &str)]) -> String {
-    let mut query = String::new();
-    for (key, value) in pairs {
-        query.push_str(key);
-        query.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                    query.push(char::from(byte));
-                }
-                byte => query.push_str(&format!("%{byte:02X}")),
-            }
-        }
-    }
-    query
 }
 
 /// Keeps a caller to what he may see; nothing if that is nothing.
@@ -109,30 +103,33 @@ pub fn scoped(caller: &Caller, mut wanted: Wanted) -> Result<Option<Wanted>, Api
     }
 }
 
-/// Reads a page. It goes on until something fits, so that no page is empty but the last.
+/// Reads a page. What no index answers is looked for until the request has done its share: then the
+/// page is short, and its cursor goes on from there.
 fn page(
     view: &View<'_>,
     (wanted, group): (&Wanted, Group),
     paging: &Paging,
 ) -> Result<(Vec<Incident>, Option<Vec<u8>>), ApiError> {
     let cursor = paging.cursor.as_deref();
-    let before = cursor.map(|key| u64::from_bytes(key).ok_or_else(invalid_cursor));
-    let (mut before, mut found) = (before.transpose()?, Vec::new());
-    let store = &view.app.api.store;
+    let cursor = cursor.map(|key| u64::from_bytes(key).ok_or_else(invalid_cursor));
+    let (mut after, mut found) = (cursor.transpose()?, Vec::new());
+    let (store, mut budget) = (&view.app.api.store, Budget::new());
     loop {
-        let (incidents, next) = wanted.step(store, before)?;
+        let (incidents, next) = wanted.read(store, after)?;
         for incident in incidents {
-            if group == Group::Family && !stands_for_family(view, &incident)? {
-                continue;
+            if budget.is_spent() {
+                return Ok((found, after.map(|last| last.to_bytes())));
             }
-            if found.len() == paging.limit {
-                let last: Option<&Incident> = found.last();
-                return Ok((found.clone(), last.map(|last| last.id.to_bytes())));
+            let id = incident.id;
+            let fits = wanted.fits(store, &incident)?
+                && (group == Group::None || stands_for_family(view, &incident)?);
+            if fits && found.len() == paging.limit {
+                return Ok((found, after.map(|last| last.to_bytes())));
             }
-            found.push(incident);
+            found.extend(fits.then_some(incident));
+            after = Some(id);
         }
-        before = next;
-        if before.is_none() {
+        if next.is_none() {
             return Ok((found, None));
         }
     }
@@ -142,53 +139,6 @@ fn stands_for_family(view: &View<'_>, incident: &Incident) -> Result<bool, ApiEr
     let all = of_blob(&view.app.api.store, &incident.sha256)?;
     let leading = view.families.leading(incident, &all);
     Ok(leading.is_none_or(|leading| leading.id == incident.id))
-}
-
-/// Reads a filter: words, or what stands in double quotes after a colon.
-fn parse(text: &str) -> Result<Wanted, ApiError> {
-    let mut wanted = Wanted::default();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (key, after) = rest.split_once(':').ok_or_else(|| unknown(rest))?;
-        let (value, left) = match after.strip_prefix('"') {
-            Some(quoted) => quoted
-                .split_once('"')
-                .ok_or_else(|| ApiError::invalid_argument("filter: a double quote is missing"))?,
-            None => after.split_once(char::is_whitespace).unwrap_or((after, "")),
-        };
-        add(&mut wanted, (key, value))?;
-        rest = left.trim_start();
-    }
-    Ok(wanted)
-}
-
-fn unknown(word: &str) -> ApiError {
-    ApiError::invalid_argument(format!(
-        "filter: {word:?} is none of state:…, engine:…, publisher:…, owner:…, path:…, overdue:true"
-    ))
-}
-
-fn add(wanted: &mut Wanted, (key, value): (&str, &str)) -> Result<(), ApiError> {
-    let bad =
-        |error: &dyn std::fmt::Display| ApiError::invalid_argument(format!("filter: {error}"));
-    match key {
-        "state" => {
-            let states = IncidentState::ALL.into_iter();
-            let state = states.into_iter().find(|state| state.as_str() == value);
-            let state = state.ok_or_else(|| bad(&format!("there is no state {value:?}")))?;
-            wanted.states.insert(state);
-        }
-        "engine" => {
-            let engine = value.parse().map_err(|error| bad(&error))?;
-            wanted.engines.insert(engine);
-        }
-        "publisher" => wanted.publisher = Some(value.parse().map_err(|error| bad(&error))?),
-        "owner" => wanted.owner = Some(value.to_owned()),
-        "path" => wanted.path = Some(value.parse().map_err(|error| bad(&error))?),
-        "overdue" if value == "true" => wanted.overdue_at = Some(crate::http::now()),
-        _ => return Err(unknown(&format!("{key}:{value}"))),
-    }
-    Ok(())
 }
 
 /// Shows an incident.

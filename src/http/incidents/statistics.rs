@@ -213,13 +213,14 @@ pub async fn incidents(
         publisher: named,
         ..Wanted::default()
     };
-    let (engines, truncated) = match scoped(&caller, wanted)? {
-        Some(wanted) => statistics::fixes(&app.api.store, &wanted, crate::http::now())?,
-        None => (BTreeMap::new(), false),
+    let fixes = match scoped(&caller, wanted)? {
+        Some(wanted) => app.overview.fixes(&app.api.store, wanted.publisher).await?,
+        None => Arc::default(),
     };
+    let (engines, truncated) = &*fixes;
     let table = app.api.engines.borrow();
     let mut vendors = BTreeMap::<String, Fixes>::new();
-    for (engine, fixes) in &engines {
+    for (engine, fixes) in engines {
         let maker = table.get(engine).map(|status| status.vendor.clone());
         let maker = maker.unwrap_or_else(|| engine.to_string());
         vendors.entry(maker).or_default().join(fixes);
@@ -235,7 +236,7 @@ pub async fn incidents(
         attributes: FixAttributes {
             engines: engines.collect(),
             vendors: vendors.collect(),
-            truncated,
+            truncated: *truncated,
         },
     };
     Ok(Json(Answer { data }))

@@ -11,10 +11,10 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::super::App;
 use super::super::auth::Caller;
 use super::super::envelope::{Base, Collection, PageQuery, Paging, invalid_cursor};
 use super::super::error::ApiError;
+use super::super::{App, query};
 use super::event_filter::{ACQUIT, Filter};
 use super::submit::OwnerQuery;
 use crate::model::{Event, EventKind, ItemId, PublisherId, Timestamp};
@@ -118,15 +118,11 @@ pub async fn list(
 ) -> Result<Json<EventsPage>, ApiError> {
     let filter = Filter::of_query(raw.as_deref().unwrap_or(""))?;
     let publisher = caller.publisher(query.owner.as_deref())?;
-    let mut url = base.url("/monitor/events");
     let parts = [
         ("filter", filter.text()),
         ("owner", query.owner.as_deref().unwrap_or("")),
     ];
-    for (name, value) in parts.into_iter().filter(|(_, value)| !value.is_empty()) {
-        let mark = if url.contains('?') { '&' } else { '?' };
-        url.push_str(&format!("{mark}{name}={}", super::list::escaped(value)));
-    }
+    let url = base.url(&format!("/monitor/events{}", query::of(parts)));
     let read = tokio::task::spawn_blocking(move || {
         let (data, next) = find(&app, (&publisher, &filter), &paging)?;
         Ok(Collection::new(data, (url, &paging), next))

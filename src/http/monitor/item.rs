@@ -10,6 +10,7 @@ use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
 use super::super::auth::Caller;
+use super::super::download;
 use super::super::egress::{self, Parting};
 use super::super::envelope::{Answer, Base, Object, PageQuery, Paging};
 use super::super::error::{ApiError, ErrorBody};
@@ -65,8 +66,9 @@ pub async fn get(
         }
         "download" => {
             let parting = parting(&caller, related)?;
-            let sent = egress::send(&app, parting, (&method, &headers)).await?;
-            Ok(sent.0)
+            let mut sent = egress::send(&app, parting, (&method, &headers)).await?.0;
+            download::name(&mut sent, id.path.name());
+            Ok(sent)
         }
         "download_url" => download_url(&app, &caller, related, &base).await,
         "analyses" => related::analyses(&app, related, (&paging, Form::Whole), &base),
@@ -86,7 +88,11 @@ fn release<'a>(caller: &Caller, (id, item): (&ItemId, &'a Item)) -> Result<&'a I
     item.file.as_ref().ok_or_else(none)
 }
 
-fn parting(caller: &Caller, (id, item): (&ItemId, &Item)) -> Result<Parting, ApiError> {
+/// Returns what the ledger says of a file that goes to the caller.
+///
+/// # Errors
+/// If the caller may not have it, or it is a folder.
+pub fn parting(caller: &Caller, (id, item): (&ItemId, &Item)) -> Result<Parting, ApiError> {
     let file = release(caller, (id, item))?;
     let own = caller.0.seat.publisher.as_ref() == Some(&id.publisher);
     let rule = match own {

@@ -1,6 +1,5 @@
 //! `GET /monitor/items`: which items are listed, and in which order.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -8,18 +7,16 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::super::App;
 use super::super::auth::Caller;
 use super::super::envelope::{Base, Collection, Object, PageQuery, Paging};
 use super::super::error::ApiError;
+use super::super::{App, parallel, query};
 use super::address::{check, missing};
+use super::filter::Filter;
 use super::object::{ItemAttributes, object};
 use super::refusal;
 use crate::flow::collection::{Order, OrderBy, Query as Wanted};
 use crate::model::{Item, ItemId, ItemPath, PublisherId};
-
-/// Keys a filter may have.
-const KEYS: [&str; 4] = ["path:", "item:", "tag:", "engine:"];
 
 /// Which items are wanted.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -27,6 +24,11 @@ const KEYS: [&str; 4] = ["path:", "item:", "tag:", "engine:"];
 pub struct ItemsQuery {
     /// `path:<file or folder>`, `item:<id of one>`, `tag:<tags>`, `engine:<engines that detect>`,
     /// or several, separated by spaces: all must fit. Engines' names and ids are tags, too.
+    /// Besides: `detection:<part of its name>`, by one of the engines if some are named;
+    /// `name:<part of the path below the folder>`; `after:` and `before:` of the last analysis,
+    /// `YYYY-MM-DD` (UTC) or seconds since 1970; `is:` and words of `file`, `folder`, `detected`,
+    /// `undetected`, `failed` (an engine failed or ran out of time when it was last asked) and
+    /// `unscanned`. With these a page may be short, even empty, and have a cursor.
     filter: Option<String>,
     /// `true` also lists what is in the folders below.
     recursive: Option<String>,
@@ -34,51 +36,6 @@ pub struct ItemsQuery {
     order: Option<String>,
     /// Whose collection, if not the caller's own.
     owner: Option<String>,
-}
-
-/// A filter as it is written.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Filter {
-    path: Option<String>,
-    item: Option<String>,
-    tags: Option<String>,
-    engines: Option<String>,
-}
-
-impl FromStr for Filter {
-    type Err = ApiError;
-
-    /// Reads a filter; a value goes on until the next key, so that paths may have spaces.
-    fn from_str(text: &str) -> Result<Self, ApiError> {
-        let mut filter = Self::default();
-        let mut rest = text.trim_start();
-        while !rest.is_empty() {
-            let Some(key) = KEYS.into_iter().find(|key| rest.starts_with(key)) else {
-                let word = rest.split_whitespace().next().unwrap_or_default();
-                let message =
-                    format!("filter: {word:?} is none of path:…, item:…, tag:…, engine:…");
-                return Err(ApiError::invalid_argument(message));
-            };
-            let value = &rest[key.len()..];
-            let ends = KEYS
-                .into_iter()
-                .filter_map(|key| value.find(&format!(" {key}")));
-            let (value, after) = value.split_at(ends.min().unwrap_or(value.len()));
-            rest = after.trim_start();
-            let place = match key {
-                "path:" => &mut filter.path,
-                "item:" => &mut filter.item,
-                "tag:" => &mut filter.tags,
-                _ => &mut filter.engines,
-            };
-            // The last value may end with a space that is a part of the path.
-            if place.replace(value.to_owned()).is_some() {
-                let message = format!("filter: {key} is given more than once");
-                return Err(ApiError::invalid_argument(message));
-            }
-        }
-        Ok(filter)
-    }
 }
 
 /// Lists items.
@@ -93,20 +50,13 @@ pub async fn list(
     paging: Paging,
     base: Base,
 ) -> Result<Json<Collection<Object<ItemAttributes>>>, ApiError> {
-    let filter: Filter = query.filter.as_deref().unwrap_or_default().parse()?;
-    let (publisher, place) = place(&caller, &query, &filter)?;
-    let wanted = wanted(&app, &query, (&filter, place.clone()))?;
+    let chosen = Chosen::read(&app, &caller, &query)?;
     let url = base.url(&format!("/monitor/items{}", repeated(&query)));
     let task = (Arc::clone(&app), base.clone());
     let read = tokio::task::spawn_blocking(move || {
         let (app, base) = task;
-        let page = page(&app, (&publisher, place), (&wanted, &paging))?;
-        let data = page.0.into_iter().map(|(path, item)| {
-            let publisher = publisher.clone();
-            object(&app, (&ItemId { publisher, path }, item), &base)
-        });
-        let data = data.collect::<Result<Vec<_>, _>>()?;
-        Ok(Collection::new(data, (url, &paging), page.1))
+        let (data, next) = chosen.page(&app, &paging, &base)?;
+        Ok(Collection::new(data, (url, &paging), next))
     });
     let read = read.await.map_err(|error| ApiError::internal(&error))?;
     read.map(Json)
@@ -114,21 +64,64 @@ pub async fn list(
 
 type Rows = (Vec<(ItemPath, Item)>, Option<Vec<u8>>);
 
+/// What a page has, and where the next one starts.
+pub type Objects = (Vec<Object<ItemAttributes>>, Option<Vec<u8>>);
+
+/// Items that were chosen by a query.
+#[derive(Debug)]
+pub struct Chosen {
+    /// Whose collection.
+    pub publisher: PublisherId,
+    place: Option<ItemPath>,
+    wanted: Wanted,
+}
+
+impl Chosen {
+    /// Reads which items a caller chooses.
+    ///
+    /// # Errors
+    /// If they cannot be chosen so, or are none of his.
+    pub fn read(app: &App, caller: &Caller, query: &ItemsQuery) -> Result<Self, ApiError> {
+        let filter: Filter = query.filter.as_deref().unwrap_or_default().parse()?;
+        let (publisher, place) = place(caller, query, &filter)?;
+        let wanted = wanted(app, query, (&filter, place.clone()))?;
+        Ok(Self {
+            publisher,
+            place,
+            wanted,
+        })
+    }
+
+    /// Reads a page of them. Blocks.
+    ///
+    /// # Errors
+    /// If the store fails, or the page is none of theirs.
+    pub fn page(&self, app: &App, paging: &Paging, base: &Base) -> Result<Objects, ApiError> {
+        let place = self.place.as_ref();
+        let (rows, next) = page(app, (&self.publisher, place), (&self.wanted, paging))?;
+        let data = parallel::each(rows, |(path, item)| {
+            let publisher = self.publisher.clone();
+            object(app, (&ItemId { publisher, path }, item), base)
+        });
+        Ok((data.into_iter().collect::<Result<_, _>>()?, next))
+    }
+}
+
 fn page(
     app: &App,
-    (publisher, place): (&PublisherId, Option<ItemPath>),
+    (publisher, place): (&PublisherId, Option<&ItemPath>),
     (wanted, paging): (&Wanted, &Paging),
 ) -> Result<Rows, ApiError> {
     let collections = &app.api.collections;
     let (publisher_of, refused) = (publisher.clone(), refusal::of_collection);
-    if let Some(path) = place.filter(|path| !path.is_folder()) {
+    if let Some(path) = place.filter(|path| !path.is_folder()).cloned() {
         let id = ItemId {
             publisher: publisher_of,
             path,
         };
         let item = collections.get(&id).map_err(|e| refused(e, publisher))?;
         if let Some(item) = item {
-            let fits = collections.has_tags(&id, &item, &wanted.tags);
+            let fits = collections.fits(&id, &item, wanted);
             let fits = fits.map_err(|e| refused(e, publisher))?;
             let rows = fits.then_some((id.path, item));
             return Ok((rows.into_iter().collect(), None));
@@ -188,6 +181,7 @@ fn wanted(
         folder: place.map(|path| path.as_folder()),
         recursive,
         tags: tags(app, &words),
+        sieve: filter.sieve(app)?,
         order: query
             .order
             .as_deref()
@@ -246,66 +240,13 @@ fn repeated(query: &ItemsQuery) -> String {
         ("order", &query.order),
         ("owner", &query.owner),
     ];
-    let parts = parts.into_iter().filter_map(|(name, value)| {
-        let value = value.as_deref().filter(|value| !value.is_empty())?;
-        Some(format!("{name}={}", escaped(value)))
-    });
-    let parts: Vec<_> = parts.collect();
-    match parts.as_slice() {
-        [] => String::new(),
-        parts => format!("?{}", parts.join("&")),
-    }
-}
-
-/// Escapes a query's value.
-pub fn escaped(value: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:/".contains(&byte);
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if plain(byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
+    let parts = parts.map(|(name, value)| (name, value.as_deref().unwrap_or("")));
+    query::of(parts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(text: &str, [path, item, tags, engines]: [&str; 4]) {
-        let given = |value: &str| (!value.is_empty()).then(|| value.to_owned());
-        let expected = Filter {
-            path: given(path),
-            item: given(item),
-            tags: given(tags),
-            engines: given(engines),
-        };
-        assert_eq!(text.parse::<Filter>().unwrap(), expected, "{text}");
-    }
-
-    #[test]
-    fn values_go_on_until_the_next_key() {
-        check("", [""; 4]);
-        check("path:/a b/", ["/a b/", "", "", ""]);
-        check(
-            "tag:detected new-detections",
-            ["", "", "detected new-detections", ""],
-        );
-        check(
-            "path:/a b/ tag:clamav yara",
-            ["/a b/", "", "clamav yara", ""],
-        );
-        check("tag:clamav path:/x: y/z/", ["/x: y/z/", "", "clamav", ""]);
-        check("item:abc= path:/a/", ["/a/", "abc=", "", ""]);
-        check("engine:YARA tag:detected", ["", "", "detected", "YARA"]);
-        for bad in ["x", "detected", "path:/a path:/b", "tags:a"] {
-            assert!(bad.parse::<Filter>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn order_is_read_with_its_direction() {

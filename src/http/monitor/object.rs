@@ -11,7 +11,7 @@ use super::super::error::ApiError;
 use super::super::files::{LastAnalysis, last_analysis};
 use super::super::partner::display_name;
 use super::super::results::{Coverage, EngineAnswer};
-use crate::model::{Item, ItemFile, ItemId, Standing};
+use crate::model::{Item, ItemFile, ItemId, SharePolicy, Standing};
 use crate::store::{BLOBS, STANDINGS};
 
 /// VirusTotal's name of the type.
@@ -33,6 +33,10 @@ pub struct ItemAttributes {
     /// What the publisher tells vendors of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<String>,
+    /// What vendors may have of it, if that is said of itself and not of a folder around it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    policy: Option<SharePolicy>,
     #[serde(flatten)]
     content: Option<Content>,
 }
@@ -108,6 +112,7 @@ pub fn object(
         creator_id: item.creator,
         tags: standing.map(|s| tags(app, &s)).unwrap_or_default(),
         details: item.details,
+        policy: item.policy,
         content: content.transpose()?,
     };
     Ok(Object {

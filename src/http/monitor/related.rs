@@ -163,10 +163,7 @@ fn analysis_object(
             detections_count,
             tags,
             analysis_results: named(app, given),
-            coverage: Coverage {
-                answered: stats.answered(),
-                enabled: analysis.engines.len().try_into().unwrap_or(u32::MAX),
-            },
+            coverage: Coverage::of(&stats, analysis.engines.len()),
         },
     })
 }

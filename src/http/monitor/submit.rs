@@ -14,11 +14,12 @@ use super::super::envelope::{Answer, Base, Object};
 use super::super::error::{ApiError, ErrorBody};
 use super::super::{App, now, tickets, upload};
 use super::address::{check, missing};
+use super::item::actor;
 use super::object::{ItemAttributes, object};
 use super::refusal;
-use crate::flow::collection::Actor;
+use crate::flow::collection::{Actor, Put};
 use crate::model::{ItemId, ItemPath, PublisherId};
-use crate::store::{Incoming, TicketRow};
+use crate::store::{Incoming, Sealed, TicketRow};
 
 /// How much of a refused body is read, and for how long.
 const DRAINED_BYTES: usize = 256 << 10;
@@ -56,11 +57,14 @@ pub struct Submitted {
 }
 
 /// What goes with it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct SubmittedMeta {
     /// Id of the analysis of its content, for `GET /analyses/{id}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     analysis: Option<String>,
+    /// Whether another content was there before, which is the last of its history now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced: Option<bool>,
 }
 
 /// What a form asks for.
@@ -178,11 +182,7 @@ async fn receive(
     let done = async {
         let wish = read(app, request, limit_bytes).await?;
         let id = address(caller, publisher, &wish)?;
-        let actor = Actor {
-            id: caller.actor(),
-            now: now(),
-        };
-        place(app, (id, actor), wish.file, base).await
+        place(app, (id, actor(caller)), wish.file, base).await
     };
     let done = done.await.map_err(refusal::too_large);
     let counted = done.as_ref().map(|(size, _)| *size);
@@ -246,26 +246,60 @@ async fn place(
 ) -> Result<(Option<u64>, Submitted), ApiError> {
     let collections = &app.api.collections;
     let refused = |error| refusal::of(error, &id);
-    let (item, analysis) = match file {
-        Some(file) => {
-            let put = collections.put(id.clone(), file, actor).await;
-            let put = put.map_err(refused)?;
-            (put.item, Some(put.analysis.id.to_string()))
-        }
-        None if id.path.is_folder() => {
-            let made = collections.make_folder(id.clone(), actor).await;
-            (made.map_err(refused)?, None)
-        }
-        None => {
-            return Err(ApiError::bad_request(
-                "the form has no part named \"file\"; to make a folder, end its path with a slash",
-            ));
-        }
+    if let Some(file) = file {
+        let put = collections.put(id.clone(), file, actor).await;
+        let put = put.map_err(refused)?;
+        let size = put.item.file.as_ref().map(|file| file.size_bytes);
+        return Ok((size, submitted(app, (&id, &put), base)?));
+    }
+    if !id.path.is_folder() {
+        return Err(ApiError::bad_request(
+            "the form has no part named \"file\"; to make a folder, end its path with a slash",
+        ));
+    }
+    let made = collections.make_folder(id.clone(), actor).await;
+    let data = object(app, (&id, made.map_err(refused)?), base)?;
+    let meta = SubmittedMeta::default();
+    Ok((None, Submitted { data, meta }))
+}
+
+/// Puts a file where its form would have put it, if it did not come in one.
+///
+/// # Errors
+/// Those of a form.
+pub async fn put(
+    app: &App,
+    (id, actor): (&ItemId, Actor),
+    sealed: Sealed,
+) -> Result<Put, ApiError> {
+    let put = app.api.collections.put_sealed(id.clone(), sealed, actor);
+    put.await.map_err(|error| refusal::of(error, id))
+}
+
+/// Refuses a file that could not be put where it is to be.
+///
+/// # Errors
+/// Those of a form.
+pub fn may_put(app: &App, id: &ItemId, size_bytes: u64) -> Result<(), ApiError> {
+    let may = app.api.collections.may_put(id, size_bytes);
+    may.map_err(|error| refusal::of(error, id))
+}
+
+/// Answers with an item that was put into a collection.
+///
+/// # Errors
+/// If the store fails.
+pub fn submitted(
+    app: &App,
+    (id, put): (&ItemId, &Put),
+    base: &Base,
+) -> Result<Submitted, ApiError> {
+    let meta = SubmittedMeta {
+        analysis: Some(put.analysis.id.to_string()),
+        replaced: Some(put.replaced),
     };
-    let size = item.file.as_ref().map(|file| file.size_bytes);
-    let submitted = Submitted {
-        data: object(app, (&id, item), base)?,
-        meta: SubmittedMeta { analysis },
-    };
-    Ok((size, submitted))
+    Ok(Submitted {
+        data: object(app, (id, put.item.clone()), base)?,
+        meta,
+    })
 }

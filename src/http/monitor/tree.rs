@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
@@ -16,16 +17,16 @@ use super::super::auth::Caller;
 use super::super::envelope::{Answer, Base, Collection, Links, Object};
 use super::super::error::{ApiError, ErrorBody};
 use super::address::{find, split};
-use super::card;
 use super::item::{actor, attributes};
 use super::object::{ItemAttributes, object, url};
 use super::refusal;
+use super::{archive, card};
 use crate::flow::collection::Edit;
 use crate::flow::policy::policy_at;
 use crate::model::{Item, ItemId, ItemPath, SharePolicy};
 
 /// What can be asked for of an item besides.
-const PARTS: [&str; 5] = ["move", "copy", "card", "policy", "history"];
+const PARTS: [&str; 6] = ["move", "copy", "card", "policy", "history", "archive"];
 
 /// What vendors may have of an item.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,12 +56,13 @@ pub struct VersionAttributes {
     creator_id: Option<String>,
 }
 
-/// Shows `card`, `policy` or `history` of an item, as the end of the URL says.
+/// Shows `card`, `policy` or `history` of an item, as the end of the URL says, or sends a folder
+/// and all in it as a ZIP file: `archive`.
 #[utoipa::path(
     get, path = "/api/v3/acquit/items/{id}/{part}", tag = "monitor",
     params(
         ("id" = String, Path, description = "Item id, escaped or as it is"),
-        ("part" = String, Path, description = "`card`, `policy` or `history`"),
+        ("part" = String, Path, description = "`card`, `policy`, `history` or `archive`"),
     ),
     responses((status = 200, body = Answer<Object<card::CardAttributes>>), (status = 404, body = ErrorBody))
 )]
@@ -68,11 +70,12 @@ pub async fn get(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Path(rest): Path<String>,
-    base: Base,
+    (base, method): (Base, Method),
 ) -> Result<Response, ApiError> {
     let (id, part) = split(&rest, &PARTS)?;
     let item = find(&app, &caller, &id)?;
     match part {
+        Some("archive") => archive::send(&app, &caller, (id, &method)),
         Some("card") => card::show(&app, (&id, &item), &base),
         Some("policy") => policy(&app, (&id, &item), &base),
         Some("history") => history(&id, item, &base),

@@ -3,6 +3,7 @@
 //! The provider only says whose address of mail it is; who that is here, and what they may, is
 //! written here beforehand. Nobody is made by signing in.
 
+pub mod page;
 mod provider;
 
 use std::collections::HashMap;
@@ -15,19 +16,19 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use openidconnect::core::CoreAuthenticationFlow;
 use openidconnect::{
-    AuthorizationCode, CsrfToken, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
+    AuthorizationCode, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
     TokenResponse,
 };
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use utoipa::IntoParams;
 
+use self::page::{Arrivals, Begins};
 use self::provider::{SIGNATURES, fetch, provider, reach};
-use super::signin;
+use super::{session, signin};
 use crate::http::connection::Peer;
-use crate::http::envelope::{Answer, Base, Object};
+use crate::http::envelope::{Answer, Base};
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::users::UserAttributes;
 use crate::http::{App, random};
 use crate::model::User;
 
@@ -40,9 +41,14 @@ const LASTS: Duration = Duration::from_secs(600);
 /// Ties a sign-in to the browser that began it.
 const COOKIE: &str = "acquit_oidc";
 
-/// Sign-ins that are under way, by their state.
+/// Sign-ins that are under way.
 #[derive(Debug, Default)]
-pub struct Pending(Mutex<HashMap<String, Begun>>);
+pub struct Pending {
+    /// Those at the provider, by their state.
+    begun: Mutex<HashMap<String, Begun>>,
+    /// Those that are over and on their way to the pages.
+    arrivals: Arrivals,
+}
 
 /// A sign-in that is under way.
 #[derive(Debug)]
@@ -56,7 +62,7 @@ struct Begun {
 
 impl Pending {
     fn begin(&self, state: String, begun: Begun) {
-        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         pending.retain(|_, old| begun.at.saturating_duration_since(old.at) < LASTS);
         if pending.len() >= PENDING {
             let oldest = pending.iter().min_by_key(|(_, old)| old.at);
@@ -68,7 +74,7 @@ impl Pending {
 
     /// Returns a sign-in, once.
     fn take(&self, state: &str, at: Instant) -> Option<Begun> {
-        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = pending.remove(state)?;
         (at.saturating_duration_since(begun.at) < LASTS).then_some(begun)
     }
@@ -126,7 +132,7 @@ impl From<Failure> for ApiError {
 
 /// Sends a browser to the provider.
 #[utoipa::path(
-    get, path = "/api/v3/acquit/oidc/login", tag = "people",
+    get, path = "/api/v3/acquit/oidc/login", tag = "people", params(Begins),
     responses(
         (status = 302, description = "To the provider, which sends people back"),
         (status = 404, body = ErrorBody, description = "OpenID Connect is off"),
@@ -138,13 +144,14 @@ impl From<Failure> for ApiError {
 pub async fn login(
     State(app): State<Arc<App>>,
     peer: Option<Extension<Peer>>,
+    Query(begins): Query<Begins>,
 ) -> Result<Response, ApiError> {
     is_on(&app)?;
-    signin::knock(&app, &[begins(&signin::from(peer))])?;
+    signin::knock(&app, &[beginner(&signin::from(peer))])?;
     let client = provider(&app).await?;
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let flow = CoreAuthenticationFlow::AuthorizationCode;
-    let asked = client.authorize_url(flow, CsrfToken::new_random, Nonce::new_random);
+    let asked = client.authorize_url(flow, move || begins.state(), Nonce::new_random);
     let asked = asked.add_scope(Scope::new("email".to_owned()));
     let (url, state, nonce) = asked.set_pkce_challenge(challenge).url();
     let browser = hex::encode(random()?);
@@ -176,17 +183,13 @@ impl std::fmt::Debug for Returned {
     }
 }
 
-/// The answer of a sign-in, and the end of its cookie.
-type Session = (
-    [(header::HeaderName, String); 1],
-    Json<Answer<Object<UserAttributes>>>,
-);
-
-/// Lets in whom the provider names: the answer's `apikey` works until the session ends.
+/// Lets in whom the provider names: the answer's `apikey` works until the session ends. A browser
+/// that a page sent is sent on to the pages instead.
 #[utoipa::path(
     get, path = "/api/v3/acquit/oidc/callback", tag = "people", params(Returned),
     responses(
         (status = 200, body = Answer<Object<UserAttributes>>),
+        (status = 303, description = "To the pages, where they began it"),
         (status = 401, body = ErrorBody, description = "It is nobody who may come in"),
         (status = 404, body = ErrorBody, description = "OpenID Connect is off"),
         (status = 429, body = ErrorBody, description = "Too many attempts"),
@@ -199,42 +202,59 @@ pub async fn callback(
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     Query(returned): Query<Returned>,
-) -> Result<Session, ApiError> {
+) -> Result<Response, ApiError> {
     is_on(&app)?;
+    let of_page = page::is_of_page(returned.state.as_deref());
+    let (user, browser) = match come_in(&app, peer, &headers, returned).await {
+        Err(error) if of_page => return Ok(page::go_back(&app, &error)),
+        come => come?,
+    };
+    if of_page {
+        return page::go_on(&app, &user, browser);
+    }
+    let base = Base(public(&app).to_owned());
+    let data = session::of_user(&app, user, &base).await?;
+    let headers = [(header::SET_COOKIE, cookie(&app, "", 0))];
+    Ok((headers, Json(Answer { data })).into_response())
+}
+
+/// Finds out who comes back from the provider, and writes it down; returns also what the cookie of
+/// their browser holds.
+async fn come_in(
+    app: &App,
+    peer: Option<Extension<Peer>>,
+    headers: &HeaderMap,
+    returned: Returned,
+) -> Result<(User, String), ApiError> {
     let from = signin::from(peer);
     let name = format!("from {from}");
-    signin::knock(&app, std::slice::from_ref(&name))?;
-    let user = match identify(&app, &headers, returned).await? {
-        Ok(user) => user,
+    signin::knock(app, std::slice::from_ref(&name))?;
+    let (user, browser) = match identify(app, headers, returned).await? {
+        Ok(found) => found,
         Err(failure) => {
             let (who, reason) = (&failure.who, failure.reason);
             let text =
                 format!("sign-in as {who:?} through OpenID Connect from {from} failed: {reason}");
-            signin::access_line(&app, who, text).await?;
+            signin::access_line(app, who, text).await?;
             return Err(failure.into());
         }
     };
-    app.door.welcome(&[name, begins(&from)]);
+    app.door.welcome(&[name, beginner(&from)]);
     let text = format!(
         "user {} signs in through OpenID Connect from {from}",
         user.id
     );
-    signin::access_line(&app, user.id.as_str(), text).await?;
-    let base = Base(
-        app.api
-            .config
-            .http
-            .public_url
-            .trim_end_matches('/')
-            .to_owned(),
-    );
-    let data = signin::open_session(&app, user, &base).await?;
-    let headers = [(header::SET_COOKIE, cookie(&app, "", 0))];
-    Ok((headers, Json(Answer { data })))
+    signin::access_line(app, user.id.as_str(), text).await?;
+    Ok((user, browser))
+}
+
+/// Returns where people reach the appliance.
+fn public(app: &App) -> &str {
+    app.api.config.http.public_url.trim_end_matches('/')
 }
 
 /// Name under which the door counts the sign-ins that one address begins.
-fn begins(from: &str) -> String {
+fn beginner(from: &str) -> String {
     format!("oidc from {from}")
 }
 
@@ -249,7 +269,7 @@ fn is_on(app: &App) -> Result<(), ApiError> {
 
 /// The cookie goes to nothing but these routes, also where the public URL has a path.
 fn cookie(app: &App, value: &str, seconds: u64) -> String {
-    let public = app.api.config.http.public_url.trim_end_matches('/');
+    let public = public(app);
     let secure = match public.starts_with("https:") {
         true => "; Secure",
         false => "",
@@ -260,8 +280,8 @@ fn cookie(app: &App, value: &str, seconds: u64) -> String {
     format!("{COOKIE}={value}; Max-Age={seconds}; Path={path}; HttpOnly; SameSite=Lax{secure}")
 }
 
-/// Tells whether a browser began a sign-in, by its cookie.
-fn began(headers: &HeaderMap, begun: &Begun) -> bool {
+/// Tells whether a request is of the browser that began a sign-in, by what its cookie holds.
+fn has_cookie(headers: &HeaderMap, browser: &str) -> bool {
     let cookies = headers.get_all(header::COOKIE).iter();
     let mut cookies = cookies
         .filter_map(|line| line.to_str().ok())
@@ -271,11 +291,11 @@ fn began(headers: &HeaderMap, begun: &Begun) -> bool {
             .trim()
             .split_once('=')
             .filter(|(name, _)| *name == COOKIE);
-        ours.is_some_and(|(_, value)| value.as_bytes().ct_eq(begun.browser.as_bytes()).into())
+        ours.is_some_and(|(_, value)| value.as_bytes().ct_eq(browser.as_bytes()).into())
     })
 }
 
-/// Finds out whom the provider names.
+/// Finds out whom the provider names, and what the cookie of their browser holds.
 ///
 /// # Errors
 /// Inside why they do not come in; outside if the store fails.
@@ -283,27 +303,31 @@ async fn identify(
     app: &App,
     headers: &HeaderMap,
     returned: Returned,
-) -> Result<Result<User, Failure>, ApiError> {
-    let email = match named(app, headers, returned).await {
-        Ok(email) => email,
+) -> Result<Result<(User, String), Failure>, ApiError> {
+    let (email, browser) = match named(app, headers, returned).await {
+        Ok(named) => named,
         Err(failure) => return Ok(Err(failure)),
     };
     let user = signin::by_email(&app.api.store, &email)?;
     let user = user.ok_or("not exactly one user has the address");
     let user = user.and_then(|user| match user.disabled_at {
-        None => Ok(user),
+        None => Ok((user, browser)),
         Some(_) => Err("the user is disabled"),
     });
     Ok(user.map_err(|reason| Failure::new(reason).of(&email)))
 }
 
-/// Returns the address of mail the provider vouches for.
-async fn named(app: &App, headers: &HeaderMap, returned: Returned) -> Result<String, Failure> {
+/// Returns the address of mail the provider vouches for, and what the cookie of the browser holds.
+async fn named(
+    app: &App,
+    headers: &HeaderMap,
+    returned: Returned,
+) -> Result<(String, String), Failure> {
     let begun = returned
         .state
         .and_then(|state| app.oidc.take(&state, Instant::now()));
     let begun = begun.ok_or_else(|| Failure::new("it was not begun here, or is over"))?;
-    if !began(headers, &begun) {
+    if !has_cookie(headers, &begun.browser) {
         return Err(Failure::new("another browser began it"));
     }
     let code = returned
@@ -327,7 +351,7 @@ async fn named(app: &App, headers: &HeaderMap, returned: Returned) -> Result<Str
     let email = claims.email().map(|email| email.as_str().trim());
     let email = email.ok_or_else(|| Failure::new("the provider names no address of mail"))?;
     match claims.email_verified() {
-        Some(true) => Ok(email.to_owned()),
+        Some(true) => Ok((email.to_owned(), begun.browser)),
         _ => Err(Failure::new("the address of mail is not verified").of(email)),
     }
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::http::engines::parse_body;
 use crate::http::error::ApiError;
+use crate::http::views;
 use crate::model::{KeyRole, Seat, Timestamp};
 use crate::store::{Change, KEYS, KeyRow, PUBLISHERS, Store, StoreError, USERS, VENDORS};
 
@@ -220,6 +221,7 @@ pub fn revoke_keys(
             if gone(&row) && row.revoked_at.is_none() {
                 row.revoked_at = Some(at);
                 change.put(&KEYS, &id, &row)?;
+                views::forget(change, &id)?;
             }
         }
     }

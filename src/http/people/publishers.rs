@@ -146,22 +146,30 @@ fn set<T>(value: &mut T, new: Option<T>) {
     }
 }
 
-/// Lists the publishers.
+/// Lists the publishers the caller sees: all of them, or the one they speak for.
 #[utoipa::path(
     get, path = "/api/v3/acquit/publishers", tag = "people", params(PageQuery),
     responses((status = 200, body = Collection<Object<PublisherAttributes>>))
 )]
 pub async fn list(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     paging: Paging,
     base: Base,
 ) -> Result<Json<Collection<Object<PublisherAttributes>>>, ApiError> {
+    let url = base.url("/acquit/publishers");
+    if !caller.sees_all() {
+        let own = caller.0.seat.publisher.as_ref();
+        let row = own.map(|id| app.api.store.get(&PUBLISHERS, id));
+        let row = row.transpose()?.flatten();
+        let own = row.map(|row| object(&app, row, &base)).transpose()?;
+        return Ok(Json(Collection::whole(own.into_iter().collect(), url)));
+    }
     let span = ([].as_slice(), paging.cursor.as_deref());
     let page = app.api.store.list(&PUBLISHERS, span, paging.limit)?;
     let rows = page.rows.into_iter();
     let data = rows.map(|(_, row)| object(&app, row, &base));
     let data = data.collect::<Result<_, _>>()?;
-    let url = base.url("/acquit/publishers");
     Ok(Json(Collection::new(data, (url, &paging), page.next)))
 }
 

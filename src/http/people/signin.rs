@@ -1,4 +1,4 @@
-//! How people come in: by password, for a session, which is a key that ends by itself.
+//! How people come in by password; what they come into is a [`session`].
 //!
 //! An unknown user, one without a password and a wrong password get the same answer after the
 //! same work. Argon2 runs off the async threads, and only so often at once.
@@ -18,18 +18,18 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use super::Emptied;
 use super::parties::STEP;
+use super::session;
 use crate::config::Login;
-use crate::http::auth::{self, Caller};
+use crate::http::auth;
 use crate::http::connection::Peer;
 use crate::http::engines::parse_body;
 use crate::http::envelope::{Answer, Base, Object};
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::users::{self, UserAttributes};
-use crate::http::{App, keys, now, random};
-use crate::model::{ApiKey, LedgerEntry, LedgerKind, Timestamp, User, UserId};
-use crate::store::{Change, KEYS, KeyRow, Store, StoreError, USERS};
+use crate::http::users::UserAttributes;
+use crate::http::{App, now, random};
+use crate::model::{LedgerEntry, LedgerKind, Timestamp, User, UserId};
+use crate::store::{Store, StoreError, USERS};
 
 /// Passwords that are looked at at once: each takes 19 MiB and a while.
 const AT_ONCE: usize = 2;
@@ -40,8 +40,6 @@ const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 10..=512;
 /// Users and addresses whose attempts are remembered.
 const REMEMBERED: usize = 10_000;
 const MINUTE: Duration = Duration::from_secs(60);
-/// Old sessions looked at for each new one: more than one, so that they never pile up.
-const SWEEP: usize = 8;
 
 /// Counts attempts and bounds the work they make.
 #[derive(Debug)]
@@ -195,18 +193,11 @@ pub async fn sign_in(
     );
     let named: String = user_id.trim().chars().take(254).collect();
     let from = from(peer);
-    let names = [
-        format!("user {}", named.to_ascii_lowercase()),
-        format!("from {from}"),
-    ];
+    let names = names(&named, &from);
     knock(&app, &names)?;
     let user = find(&app.api.store, &named)?;
     let hash = user.as_ref().and_then(|user| user.password.clone());
-    let long = password.chars().count() > *PASSWORD_CHARS.end();
-    let good = app
-        .door
-        .work(move || !long && verify(hash.as_deref(), &password));
-    let good = good.await?;
+    let good = is_right(&app, hash, password).await?;
     let user = user.filter(|user| good && user.disabled_at.is_none());
     let Some(user) = user else {
         access_line(
@@ -221,8 +212,24 @@ pub async fn sign_in(
     app.door.welcome(&names);
     let text = format!("user {} signs in by password from {from}", user.id);
     access_line(&app, user.id.as_str(), text).await?;
-    let data = open_session(&app, user, &base).await?;
+    let data = session::of_user(&app, user, &base).await?;
     Ok(Json(Answer { data }))
+}
+
+/// Returns the names that an attempt is counted by: who, and from where.
+pub fn names(user: &str, from: &str) -> [String; 2] {
+    let user = user.to_ascii_lowercase();
+    [format!("user {user}"), format!("from {from}")]
+}
+
+/// Tells whether a password is that of a hash; without a hash after the same work.
+///
+/// # Errors
+/// If too many are looked at already.
+pub async fn is_right(app: &App, hash: Option<String>, password: String) -> Result<bool, ApiError> {
+    let long = password.chars().count() > *PASSWORD_CHARS.end();
+    let good = move || !long && verify(hash.as_deref(), &password);
+    app.door.work(good).await
 }
 
 /// Counts an attempt of each name.
@@ -295,64 +302,6 @@ pub fn by_email(store: &Store, named: &str) -> Result<Option<User>, StoreError> 
             return Ok(found);
         }
     }
-}
-
-/// Makes the key of a session, and removes some that have ended.
-///
-/// # Errors
-/// If the store fails.
-pub async fn open_session(
-    app: &App,
-    user: User,
-    base: &Base,
-) -> Result<Object<UserAttributes>, ApiError> {
-    let key = ApiKey::new(random()?);
-    let hours = app.api.config.login.session_hours.max(1);
-    let lasts = Duration::from_secs(u64::from(hours) * 3600);
-    let row = KeyRow {
-        expires_at: Some(now().after(lasts)),
-        user: Some(user.id.clone()),
-        ..KeyRow::new(&key, format!("session of {}", user.id), user.seat, now())
-    };
-    keys::insert(&app.api.store, row.clone()).await?;
-    let from = hex::encode(&random()?[..4]);
-    let span = ([].as_slice(), Some(from.as_bytes()));
-    let old = app.api.store.list(&KEYS, span, SWEEP)?.rows;
-    let present = now();
-    let ended = old.into_iter().filter(move |(_, row)| {
-        row.user.is_some() && row.expires_at.is_some_and(|at| at < present)
-    });
-    let id = user.id;
-    let write = move |change: &mut Change<'_>| {
-        ended.for_each(|(key, _)| change.remove(&KEYS, &key));
-        if let Some(mut user) = change.get(&USERS, &id)? {
-            user.last_login_at = Some(present);
-            change.put(&USERS, &id, &user)?;
-        }
-        Ok(())
-    };
-    app.api.store.write(write).await?;
-    users::object(app, (row, Some(&key)), base)
-}
-
-/// Ends the session the request is made in.
-#[utoipa::path(
-    post, path = "/api/v3/acquit/signout", tag = "people",
-    responses(
-        (status = 200, body = Answer<Emptied>),
-        (status = 403, body = ErrorBody, description = "The key is that of no session"),
-    )
-)]
-pub async fn sign_out(
-    State(app): State<Arc<App>>,
-    Extension(Caller(row)): Extension<Caller>,
-) -> Result<Json<Answer<Emptied>>, ApiError> {
-    if row.user.is_none() {
-        let message = "this key is no session; an administrator can revoke it";
-        return Err(ApiError::forbidden(message));
-    }
-    keys::take_away(&app.api.store, row.id).await?;
-    Ok(Json(Answer { data: Emptied {} }))
 }
 
 /// Returns when a user last signed in.
