@@ -4,7 +4,7 @@
 
 Says its port as JSON. Everybody is let in at once: /authorize takes, besides what the protocol
 asks for, `email` and `wrong`, which is one of nonce, audience, issuer, expired, none, key, hmac,
-unverified, silent.
+unverified, silent. Without `email` a page asks for it, as people see it.
 """
 
 import base64
@@ -14,6 +14,7 @@ import json
 import secrets
 import sys
 import time
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -88,7 +89,8 @@ class Provider(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def issuer(self):
-        return f"http://127.0.0.1:{self.server.server_port}"
+        # By the name it is called: a browser takes another port of the same name for the same site.
+        return f"http://{self.headers['Host']}"
 
     def do_GET(self):
         url = urlsplit(self.path)
@@ -120,12 +122,24 @@ class Provider(BaseHTTPRequestHandler):
         scopes = set(asked.get("scope", "").split())
         if any(asked.get(k) != v for k, v in expected.items()) or not {"openid", "email"} <= scopes:
             return self.answer({"error": "invalid_request"}, 400)
+        if "email" not in asked:
+            return self.ask(asked)
         code = secrets.token_urlsafe()
         CODES[code] = asked
         self.send_response(302)
         self.send_header("Location", BACK + "?" + urlencode({"code": code, "state": asked["state"]}))
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def ask(self, asked):
+        kept = "".join(f'<input type="hidden" name="{escape(k)}" value="{escape(v)}">' for k, v in asked.items())
+        page = f"""<!DOCTYPE html><html lang="en"><title>Sign in</title><link rel="icon" href="data:,">
+            <form>{kept}<label>E-mail address <input name="email"></label><button>Go on</button></form>"""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page.encode())))
+        self.end_headers()
+        self.wfile.write(page.encode())
 
     def do_POST(self):
         order = self.rfile.read(int(self.headers["Content-Length"])).decode()

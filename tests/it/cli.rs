@@ -284,12 +284,12 @@ fn table_reads_as_it_always_did() {
                            Beta: failure: exit code 9
     fine.txt    2 of 2   nothing detected
     gone        -        NOT SCANNED: there is no such file
-    other.doc   2 of 2   INCOMPLETE: no engine can look into it
+    other.doc   0 of 2   INCOMPLETE: no engine can look into it
                            Alpha: cannot look into it: a text
                            Beta: cannot look into it: no PDF
 
     5 files, 31 B: 1 detected, 1 with nothing detected, 2 incomplete, 1 not scanned
-    Coverage: 7 of 8 engine answers (87.5 %)
+    Coverage: 5 of 8 engine answers (62.5 %); 2 do not read the type
     ");
 }
 

@@ -7,10 +7,10 @@ mod lab;
 mod random;
 mod removal;
 
-use acquit::flow::collection::{CollectionError, Edit, Order, OrderBy, Query};
+use acquit::flow::collection::{CollectionError, Edit, Looked, Order, OrderBy, Query, Sieve};
 use acquit::flow::policy::policy_at;
 use acquit::model::{EventKind, Quota, ReleaseCard, SharePolicy, Standing};
-use acquit::store::{BLOBS, STANDINGS, TAGGED};
+use acquit::store::{BLOBS, Change, FOLDERS, STANDINGS, TAGGED};
 use lab::{HISTORY, Lab, id, owner, path, sha256};
 
 fn folder(at: &str) -> Query {
@@ -348,4 +348,54 @@ async fn old_trash_goes_by_itself_and_takes_the_grant_along() {
     let trash = lab.collections.trash(&owner(), (None, 9)).unwrap();
     assert_eq!(trash.rows, []);
     lab.recount();
+}
+
+#[tokio::test]
+async fn folders_are_found_by_their_index_as_without_it() {
+    let lab = Lab::open().await;
+    for at in ["/a/b/c.bin", "/a/d.bin", "/a/e/f/g.bin"] {
+        lab.put(at, at).await.unwrap();
+    }
+    lab.make_folder("/a/empty").await.unwrap();
+    let query = |at: &str, recursive, descending| Query {
+        recursive,
+        sieve: Sieve {
+            states: [Looked::Folder].into(),
+            ..Sieve::default()
+        },
+        order: Order {
+            descending,
+            ..Order::default()
+        },
+        ..folder(at)
+    };
+    let seen = || {
+        let seen = [
+            ("/a/", false, false),
+            ("/a/", false, true),
+            ("/", true, false),
+        ];
+        seen.map(|(at, recursive, down)| lab.list(&query(at, recursive, down), 2).unwrap())
+    };
+    let expected = seen();
+    assert_eq!(expected[0], ["/a/b/", "/a/e/", "/a/empty/"]);
+    assert_eq!(expected[2].len(), 5);
+    // As the version before left it.
+    let all = lab.store.keys(&FOLDERS, (&[], None), 10).unwrap().rows;
+    let forget = move |change: &mut Change<'_>| {
+        all.iter().for_each(|key| change.remove(&FOLDERS, key));
+        Ok(())
+    };
+    lab.store.write(forget).await.unwrap();
+    assert_eq!(seen(), expected);
+    lab.collections.index_folders().await.unwrap();
+    assert_eq!(seen(), expected);
+    lab.recount();
+    // It is the index that is asked.
+    let lose = |change: &mut Change<'_>| {
+        change.remove(&FOLDERS, &(owner(), path("/a/e/")));
+        Ok(())
+    };
+    lab.store.write(lose).await.unwrap();
+    assert_eq!(seen()[0], ["/a/b/", "/a/empty/"]);
 }

@@ -4,12 +4,13 @@
 
 mod bench;
 mod mail;
+mod words;
 
 use acquit::model::SharePolicy;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::http::appliance::{answer, refused};
+use crate::http::appliance::{answer, malicious, refused};
 use bench::{Bench, DAY, order};
 
 #[tokio::test]
@@ -109,6 +110,15 @@ async fn only_who_looked_and_found_nothing_speaks_for_a_file() {
         text.contains("Other engines: 0 find nothing, 0 detect it too; 1 of 2 engines answered"),
         "{text}"
     );
+    let again = malicious("Win.Test.FP");
+    assert_eq!(bench.appliance.answer("clamav", again).await, 1);
+    let file = format!("/files/{}", bench.sha256);
+    let file = bench.appliance.json(&file).await;
+    assert_eq!(
+        file["data"]["attributes"]["coverage"],
+        json!({ "answered": 1, "unsupported": 1, "enabled": 2 }),
+        "the pages count as the letter does"
+    );
 }
 
 #[tokio::test]
@@ -125,9 +135,12 @@ async fn what_a_vendor_wants_to_know_is_named_before_anything_is_made() {
     );
     let said = said.await;
     assert!(
-        said.contains("acquit card PATH --set product=… --set version=…"),
+        said.contains("product, version, which the release card does not say"),
         "{said}"
     );
+    // The same sentence is read on a page and in a terminal.
+    assert!(!said.contains("acquit "), "{said}");
+    assert_eq!(preview["subject"], "False positive – Win.Test.FP");
 }
 
 #[tokio::test]

@@ -4,4 +4,5 @@
 
 mod api;
 mod follow;
+mod list;
 pub mod scene;

@@ -38,3 +38,4 @@ mod transports;
 mod updater;
 mod verdicts;
 mod vt_py;
+mod web;

@@ -3,10 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
 mod answers;
+mod archive;
+mod batch;
 mod command;
 mod events;
+mod filters;
 mod looks;
+mod overview;
+mod search;
 mod tree;
+mod views;
 mod wire;
 
 use std::process::Command;

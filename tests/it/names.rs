@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use acquit::engine::manifest::{Catalog, Standing};
-use acquit::model::{Analysis, Verdict};
+use acquit::model::Verdict;
 
 use crate::engines::samples;
 use crate::flow::Flow;
@@ -39,19 +39,19 @@ type Answers = BTreeMap<String, &'static str>;
 #[tokio::test(flavor = "multi_thread")]
 async fn no_engine_says_otherwise_of_a_file_for_its_name() {
     let flow = Flow::open_with(|config| config.engines.enabled = optional()).await;
-    let [bad, good] = contents(NAMES.len());
-    let plain = [
-        answers(&flow, &bad, "plain").await,
-        answers(&flow, &good, "plain").await,
-    ];
+    let plain = contents(NAMES.len()).map(|content| (content, "plain".to_owned()));
+    let named = NAMES
+        .iter()
+        .enumerate()
+        .flat_map(|(number, name)| contents(number).map(|content| (content, (*name).to_owned())));
+    let seen = answers(&flow, plain.into_iter().chain(named)).await;
+    let (plain, named) = seen.split_at(2);
     assert!(
         plain[0].values().any(|category| *category == "malicious"),
         "{plain:?}"
     );
-    for (number, name) in NAMES.iter().enumerate() {
-        for (content, plain) in contents(number).iter().zip(&plain) {
-            assert_eq!(answers(&flow, content, name).await, *plain, "{name:?}");
-        }
+    for (name, seen) in NAMES.iter().zip(named.chunks(2)) {
+        assert_eq!(seen, plain, "{name:?}");
     }
     flow.close().await;
 }
@@ -67,13 +67,18 @@ fn contents(number: usize) -> [Vec<u8>; 2] {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_engine_believes_the_name_of_a_member() {
     let flow = Flow::open_with(|config| config.engines.enabled = optional()).await;
-    let bad = answers(&flow, &samples::zip("plain", &support::eicar()), "bad.zip").await;
-    let good = answers(&flow, &samples::zip("plain", b"nothing\n"), "good.zip").await;
-    for name in NAMES {
-        let evil = answers(&flow, &samples::zip(name, &support::eicar()), "bad.zip").await;
-        let tame = answers(&flow, &samples::zip(name, b"nothing\n"), "good.zip").await;
-        check(name, &bad, &evil);
-        check(name, &good, &tame);
+    let names = std::iter::once("plain").chain(NAMES);
+    let archives = names.flat_map(|name| {
+        [
+            (samples::zip(name, &support::eicar()), "bad.zip".to_owned()),
+            (samples::zip(name, b"nothing\n"), "good.zip".to_owned()),
+        ]
+    });
+    let seen = answers(&flow, archives).await;
+    let (plain, named) = seen.split_at(2);
+    for (name, seen) in NAMES.iter().zip(named.chunks(2)) {
+        check(name, &plain[0], &seen[0]);
+        check(name, &plain[1], &seen[1]);
     }
     flow.close().await;
 }
@@ -91,11 +96,19 @@ fn check(name: &str, plain: &Answers, seen: &Answers) {
     }
 }
 
-async fn answers(flow: &Flow, content: &[u8], name: &str) -> Answers {
-    let analysis: Analysis = flow.submit(content, name).await;
-    let verdicts = flow.completed(&analysis).await;
-    let category = |(id, verdict): (String, Verdict)| (id, verdict.category());
-    verdicts.into_iter().map(category).collect()
+/// Shows all files to the engines, so that they come in batches, and waits for the answers.
+async fn answers(flow: &Flow, files: impl Iterator<Item = (Vec<u8>, String)>) -> Vec<Answers> {
+    let mut analyses = Vec::new();
+    for (content, name) in files {
+        analyses.push(flow.submit(&content, &name).await);
+    }
+    let mut answers = Vec::new();
+    for analysis in &analyses {
+        let verdicts = flow.completed(analysis).await;
+        let category = |(id, verdict): (String, Verdict)| (id, verdict.category());
+        answers.push(verdicts.into_iter().map(category).collect());
+    }
+    answers
 }
 
 fn optional() -> Vec<String> {

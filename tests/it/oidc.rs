@@ -69,7 +69,11 @@ impl Lab {
     }
 
     async fn begin(&self) -> Begun {
-        let login = self.appliance.api("/acquit/oidc/login");
+        self.begin_at("/acquit/oidc/login").await
+    }
+
+    async fn begin_at(&self, path: &str) -> Begun {
+        let login = self.appliance.api(path);
         let sent = self.browser.get(login).send().await.unwrap();
         assert_eq!(sent.status(), StatusCode::FOUND);
         let cookie = sent.headers()[SET_COOKIE].to_str().unwrap();
@@ -115,6 +119,24 @@ impl Lab {
         self.browser.get(url).header(COOKIE, cookie)
     }
 
+    /// Has a page begin a sign-in; returns its cookie, and where the browser ends.
+    async fn come_by_page(&self, person: (&str, &str)) -> (String, String) {
+        let begun = self.begin_at("/acquit/oidc/login?page=1").await;
+        let query = self.let_in(&begun, person).await;
+        let sent = self.come(&query, &begun.cookie).send().await.unwrap();
+        assert_eq!(sent.status(), StatusCode::SEE_OTHER);
+        let ended = sent.headers()[SET_COOKIE].to_str().unwrap();
+        assert!(ended.contains("Max-Age=0"), "{ended}");
+        let place = sent.headers()[LOCATION].to_str().unwrap().to_owned();
+        (begun.cookie, place)
+    }
+
+    fn enter(&self, code: &str, cookie: &str) -> RequestBuilder {
+        let url = self.appliance.api("/acquit/oidc/session");
+        let asked = self.browser.post(url).header(COOKIE, cookie);
+        asked.json(&json!({ "code": code }))
+    }
+
     /// Sees that nobody comes in, and why; returns what was said.
     async fn kept_out(&self, coming: RequestBuilder, reason: &str) -> String {
         let before = ledger(&self.appliance).matches(reason).count();
@@ -155,6 +177,38 @@ async fn user_the_provider_vouches_for_has_a_session_like_any_other() {
         "it was not begun here, or is over",
     )
     .await;
+}
+
+#[tokio::test]
+async fn page_that_began_it_has_the_session_by_a_code_that_is_good_once() {
+    let lab = Lab::start().await;
+    let good = ("ann@acme.example", "");
+    let (cookie, place) = lab.come_by_page(good).await;
+    let before = format!("{PUBLIC}/sign-in/callback?code=");
+    let code = place.strip_prefix(&before).unwrap();
+    let seen = done(lab.enter(code, &cookie)).await;
+    assert_eq!(seen["data"]["id"], "ann");
+    let session = client(seen["data"]["attributes"]["apikey"].as_str().unwrap());
+    done(session.get(lab.appliance.api("/users/me"))).await;
+    let refuse = async |code: &str, cookie: &str| {
+        refused(lab.enter(code, cookie), 401, "WrongCredentialsError").await
+    };
+    refuse(code, &cookie).await;
+    // Another browser's attempt ends it for everybody.
+    let (cookie, place) = lab.come_by_page(good).await;
+    let code = place.strip_prefix(&before).unwrap();
+    refuse(code, "acquit_oidc=another").await;
+    refuse(code, &cookie).await;
+    // Somebody disabled on the way stays out.
+    let (cookie, place) = lab.come_by_page(good).await;
+    let ann = lab.appliance.api("/acquit/users/ann");
+    let order = json!({"disabled": true});
+    done(lab.appliance.admin().patch(ann).json(&order)).await;
+    refuse(place.strip_prefix(&before).unwrap(), &cookie).await;
+    let (_, place) = lab.come_by_page(good).await;
+    assert_eq!(place, format!("{PUBLIC}/sign-in?failed=401"));
+    let (_, place) = lab.come_by_page(("ann@acme.example", "nonce")).await;
+    assert_eq!(place, format!("{PUBLIC}/sign-in?failed=401"));
 }
 
 #[tokio::test]
@@ -255,6 +309,9 @@ async fn it_is_off_until_it_is_set_up_and_bounded_like_every_sign_in() {
         let asked = nobody.get(off.api(&format!("/acquit/oidc/{path}")));
         refused(asked, 404, "NotFoundError").await;
     }
+    let entering = nobody.post(off.api("/acquit/oidc/session"));
+    let entering = entering.json(&json!({"code": "a"}));
+    refused(entering, 404, "NotFoundError").await;
     let secret = tempfile::NamedTempFile::new().unwrap();
     let deaf = Appliance::start_with(|config| {
         config.http.public_url = PUBLIC.to_owned();

@@ -214,7 +214,7 @@ async fn user_object_shows_groups_privileges_and_quotas() {
 }
 
 /// Puts a blob into a publisher's collection that an engine detects now.
-async fn detected(appliance: &Appliance, publisher: &str, engine: &str) {
+pub async fn detected(appliance: &Appliance, publisher: &str, engine: &str) {
     let sha256 = "ab".repeat(32).parse().unwrap();
     let publisher: acquit::model::PublisherId = publisher.parse().unwrap();
     let path: acquit::model::ItemPath = "/a.exe".parse().unwrap();
@@ -385,6 +385,28 @@ async fn session_ends_with_the_password_and_with_the_user_and_has_the_seat_of_no
     refused(refusal, 401, "WrongCredentialsError").await;
     let short = admin.patch(&bob).json(&json!({"password": "short"}));
     refused(short, 400, "InvalidArgumentError").await;
+}
+
+#[tokio::test]
+async fn publishers_are_listed_to_those_who_see_them() {
+    let appliance = Appliance::start().await;
+    parties(&appliance).await;
+    for (seat, expected) in [
+        (Seat::ADMIN, vec!["acme", "other"]),
+        (Seat::of(KeyRole::Viewer), vec!["acme", "other"]),
+        (of_publisher(KeyRole::Viewer, "other"), vec!["other"]),
+        (of_publisher(KeyRole::Publisher, "acme"), vec!["acme"]),
+        (Seat::of(KeyRole::Publisher), vec![]),
+    ] {
+        let key = client(&key_of(&appliance, seat).await);
+        let listed = done(key.get(appliance.api("/acquit/publishers"))).await;
+        let ids = listed["data"].as_array().unwrap().iter();
+        let ids: Vec<_> = ids.map(|row| row["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, expected);
+    }
+    let key = key_of(&appliance, of_vendor("clam")).await;
+    let vendor = client(&key).get(appliance.api("/acquit/publishers"));
+    refused(vendor, 403, "ForbiddenError").await;
 }
 
 #[tokio::test]

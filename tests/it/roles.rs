@@ -34,6 +34,7 @@ const TABLE: &[(&str, &str)] = &[
     ("GET /search", "apw"),
     ("GET /metadata", "apwv"),
     ("GET /users/{id}", "apwv"),
+    ("PATCH /users/{id}", "apwv"),
     ("GET /users/{id}/overall_quotas", "apwv"),
     ("GET /groups/{id}", "apwv"),
     ("GET /acquit/engines", "apw"),
@@ -60,8 +61,9 @@ const TABLE: &[(&str, &str)] = &[
     ("GET /acquit/keys", "a"),
     ("POST /acquit/keys", "a"),
     ("DELETE /acquit/keys/{id}", "a"),
+    ("POST /acquit/session", "apwv"),
     ("POST /acquit/signout", "apwv"),
-    ("GET /acquit/publishers", "a"),
+    ("GET /acquit/publishers", "apw"),
     ("POST /acquit/publishers", "a"),
     ("GET /acquit/publishers/{id}", "apw"),
     ("PATCH /acquit/publishers/{id}", "a"),
@@ -75,6 +77,11 @@ const TABLE: &[(&str, &str)] = &[
     ("POST /acquit/users", "a"),
     ("GET /acquit/users/{id}", "a"),
     ("PATCH /acquit/users/{id}", "a"),
+    ("GET /acquit/upload_sessions", "ap"),
+    ("POST /acquit/upload_sessions", "ap"),
+    ("GET /acquit/upload_sessions/{id}", "ap"),
+    ("PATCH /acquit/upload_sessions/{id}", "ap"),
+    ("DELETE /acquit/upload_sessions/{id}", "ap"),
     ("GET /monitor/items", "apw"),
     ("POST /monitor/items", "ap"),
     ("GET /monitor/items/upload_url", "ap"),
@@ -93,6 +100,14 @@ const TABLE: &[(&str, &str)] = &[
     ("POST /acquit/trash/{act}/restore", "ap"),
     ("GET /acquit/incidents", "apw"),
     ("GET /acquit/incidents/statistics", "apw"),
+    ("GET /acquit/overview", "apw"),
+    ("GET /acquit/search", "apw"),
+    ("GET /acquit/settings", "a"),
+    ("GET /acquit/views", "apw"),
+    ("POST /acquit/views", "apw"),
+    ("DELETE /acquit/views/{id}", "apw"),
+    ("POST /acquit/items", "ap"),
+    ("GET /acquit/items/export", "apw"),
     ("GET /acquit/incidents/{id}", "apw"),
     ("PATCH /acquit/incidents/{id}", "ap"),
     ("GET /acquit/incidents/{id}/thread", "apw"),
@@ -106,6 +121,7 @@ const TABLE: &[(&str, &str)] = &[
     ("POST /acquit/disputes/preview", "ap"),
     ("POST /acquit/disputes/bounce", "a"),
     ("GET /acquit/disputes/{id}", "apw"),
+    ("PATCH /acquit/disputes/{id}", "ap"),
     ("GET /acquit/disputes/{id}/package", "ap"),
     ("POST /acquit/disputes/{id}/send", "ap"),
     ("POST /acquit/disputes/{id}/ticket", "ap"),
@@ -170,6 +186,7 @@ const TABLE: &[(&str, &str)] = &[
         "v",
     ),
     ("GET /monitor_partner/statistics", "v"),
+    ("GET /acquit/stream", "apwv"),
 ];
 
 const ROLES: [(char, KeyRole); 4] = [
@@ -332,7 +349,16 @@ async fn ask(asker: &Client, appliance: &Appliance, route: (&str, &str)) -> (u16
     let request = asker.request(method, appliance.api(&nowhere(path)));
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
+    if is_endless(&response) {
+        return (status, String::new());
+    }
     (status, response.text().await.unwrap_or_default())
+}
+
+/// Tells whether an answer is a stream of events, which nobody reads to its end.
+pub fn is_endless(response: &reqwest::Response) -> bool {
+    let kind = response.headers().get("content-type");
+    kind.is_some_and(|kind| kind == "text/event-stream")
 }
 
 /// Tells whether an answer refuses the role, and not only what is asked for.

@@ -77,7 +77,7 @@ pub fn python() -> &'static Path {
         );
         let _lock = lock.expect("the lock can be had");
         let knows = Command::new(&python)
-            .args(["-c", "import vt, aiosmtpd, standardwebhooks, cryptography"])
+            .args(["-c", "import vt, aiosmtpd, standardwebhooks, cryptography, playwright, axe_playwright_python"])
             .output();
         if !knows.is_ok_and(|output| output.status.success()) {
             // The system's Python, so that the environment outlives any other one.

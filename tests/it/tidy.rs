@@ -47,7 +47,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const ONE_DOOR: &[(&str, &[&str])] = &[
     ("bollard", &["src/engine/sandbox"]),
     ("sled", &["src/store"]),
-    ("axum", &["src/http", "src/daemon"]),
+    ("acquit_web", &["src/http.rs"]),
+    ("askama", &["web/src", "src/flow/notify"]),
+    ("axum", &["src/http", "src/daemon", "web/src"]),
     ("clap", &["src/cli", "src/main.rs"]),
     (
         "reqwest",
@@ -106,6 +108,7 @@ fn name_of(path: &Path) -> String {
 fn rust_sources() -> Vec<(String, String)> {
     let mut paths = files_below(&root().join("src"));
     paths.extend(files_below(&root().join("runner/src")));
+    paths.extend(files_below(&root().join("web/src")));
     let rust = paths
         .into_iter()
         .filter(|path| path.extension().is_some_and(|e| e == "rs"));
@@ -273,6 +276,59 @@ fn sources_keep_to_size_and_open_with_what_they_are() {
                 "{name}: {function} has {lines} lines"
             );
         }
+    }
+}
+
+/// What a page must not have: the browser would not run or style it, or text would be markup.
+const NOT_IN_PAGES: [(&str, &str); 7] = [
+    ("|safe", "markup from a value"),
+    ("| safe", "markup from a value"),
+    ("escape(\"none\")", "markup from a value"),
+    (" style=", "an inline style"),
+    ("<style", "an inline style"),
+    (" onclick=", "an inline script"),
+    ("javascript:", "an inline script"),
+];
+/// What a script must not use: it makes markup, or code, of text.
+const NOT_IN_SCRIPTS: [&str; 6] = [
+    "insertAdjacentHTML",
+    "outerHTML =",
+    "innerHTML =",
+    "document.write",
+    "eval(",
+    "new Function",
+];
+
+#[test]
+fn pages_show_text_as_text_and_run_nothing_inline() {
+    for path in files_below(&root().join("web/templates")) {
+        let text = read(&path);
+        for (part, what) in NOT_IN_PAGES {
+            assert!(!text.contains(part), "{}: {what}", name_of(&path));
+        }
+        for (at, _) in text.match_indices("<script") {
+            let tag = text[at..].split('>').next().unwrap_or_default();
+            assert!(tag.contains(" src="), "{}: {tag}>", name_of(&path));
+        }
+    }
+    for path in files_below(&root().join("web/assets")) {
+        let text = read(&path);
+        for part in NOT_IN_SCRIPTS {
+            assert!(!text.contains(part), "{}: {part}", name_of(&path));
+        }
+        let external = text.contains("https://") || text.contains("url(http");
+        assert!(!external, "{}: loads from elsewhere", name_of(&path));
+        let is_script = path.extension().is_some_and(|e| e == "js");
+        assert!(
+            !is_script || text.starts_with("// "),
+            "{}: no head",
+            name_of(&path)
+        );
+        assert!(
+            text.lines().count() <= MAX_FILE_LINES,
+            "{}: too long",
+            name_of(&path)
+        );
     }
 }
 

@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use acquit::config::Config;
 use acquit::flow::ingest::Submission;
-use acquit::model::{Analysis, Priority, Reuse};
+use acquit::model::{Analysis, EngineId, EngineState, EngineTable, Priority, Reuse};
 use acquit::system::now;
 
 use crate::flow::Flow;
+use crate::machine::docker;
 use crate::support;
+
+/// More than an engine needs to start, and to be looked at.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Opens a flow with the shipped manifests of some engines, each changed by `change`.
 async fn open(engines: &[&str], change: impl Fn(&str) -> String, memory_mb: u64) -> Flow {
@@ -69,6 +74,22 @@ const ALL: &[&str] = &[
     "yara",
     "yara-x",
 ];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_an_engine_uses_is_told_as_long_as_it_runs() {
+    let flow = open(&["yara"], str::to_owned, 0).await;
+    let mut engines = flow.engines.clone();
+    let status = |table: &EngineTable| table[&"yara".parse::<EngineId>().unwrap()].clone();
+    let told = engines.wait_for(|table| status(table).memory_used_mb.is_some());
+    let told = status(&tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap());
+    assert_eq!(told.state, EngineState::Ready);
+    assert!(told.memory_used_mb.unwrap() < told.memory_mb, "{told:?}");
+    for container in flow.containers() {
+        docker(&["kill", &container]);
+    }
+    let gone = engines.wait_for(|table| status(table).memory_used_mb.is_none());
+    tokio::time::timeout(PATIENCE, gone).await.unwrap().unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shipped_engine_answers_for_every_file() {

@@ -17,7 +17,8 @@ use acquit::model::{
     SharePolicy, Timestamp, Usage,
 };
 use acquit::store::{
-    BLOB_ITEMS, EVENTS, GRANTS, HOLDERS, ITEMS, KEPT, PUBLISHERS, Store, TRASH, TREE_ACTS, USAGE,
+    BLOB_ITEMS, EVENTS, FOLDERS, GRANTS, HOLDERS, ITEMS, KEPT, PUBLISHERS, Store, TRASH, TREE_ACTS,
+    USAGE,
 };
 use bytes::Bytes;
 use sha2::Digest;
@@ -259,6 +260,10 @@ impl Lab {
             .unwrap()
             .unwrap_or_default();
         assert_eq!((stored.files, stored.bytes), (usage.files, usage.bytes));
+        let rows = self.store.keys(&FOLDERS, all, 1 << 20).unwrap().rows;
+        let folders = items.iter().map(|(key, _)| key);
+        let folders = folders.filter(|(_, path)| path.is_folder());
+        assert_eq!(rows, folders.cloned().collect::<Vec<_>>());
         let acts = self.store.list(&TREE_ACTS, all, 10).unwrap().rows;
         assert_eq!(acts, []);
     }

@@ -27,7 +27,7 @@ fn killed_store_has_everything_it_acknowledged() {
         for (writer, number) in acknowledged {
             before.insert(writer, number);
         }
-        check(dir.path(), &before, round);
+        check(dir.path(), &mut before, round);
     }
     assert!(
         before.values().sum::<u64>() > ROUNDS * WRITERS,
@@ -72,19 +72,21 @@ fn write_until_killed(dir: &Path) -> HashMap<u64, u64> {
     acknowledged
 }
 
-/// Compares what is there, row by row, with what the writers must have written.
-fn check(dir: &Path, acknowledged: &HashMap<u64, u64>, round: u64) {
+/// Compares what is there, row by row, with what the writers must have written. What is there
+/// though nobody heard of it is what the next round goes on from.
+fn check(dir: &Path, acknowledged: &mut HashMap<u64, u64>, round: u64) {
     let store = Store::open(dir, 1 << 20).unwrap();
     for (writer, acknowledged) in acknowledged {
         let number: u64 = store
             .get(&META, &format!("writer {writer}"))
             .unwrap()
             .unwrap();
-        let under_way = *acknowledged..=acknowledged + 1;
+        let under_way = *acknowledged..=*acknowledged + 1;
         assert!(
             under_way.contains(&number),
             "round {round}: {number} after {acknowledged}"
         );
+        *acknowledged = number;
         for slot in 0..ROWS {
             let written = (0..=number).rev().take(ROWS as usize);
             let last = written.filter(|n| *n > 0 && n % ROWS == slot).max();

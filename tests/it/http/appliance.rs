@@ -20,6 +20,7 @@ use acquit::model::{
     SignatureSetId, Timestamp, Verdict,
 };
 use acquit::nightly::Desk;
+use acquit::nightly::courses::Courses;
 use acquit::nightly::desk::Order;
 use acquit::store::{KEYS, KeyRow, Store};
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -48,6 +49,8 @@ pub struct Appliance {
     pub orders: mpsc::Receiver<Control>,
     /// Orders about ClamAV's signatures; YARA's are a part of its image.
     pub desk: mpsc::Receiver<Order>,
+    /// Updates under way.
+    pub courses: Courses,
     /// The way to the engines.
     pub ingest: Ingest,
     recorder: Recorder,
@@ -97,6 +100,7 @@ impl Appliance {
         let (to_desk, desk) = mpsc::channel(1);
         let workers = [("clamav", Some(to_desk)), ("yara", None)];
         let workers = workers.map(|(id, worker)| (id.parse().unwrap(), worker));
+        let courses = Courses::default();
         let config = Arc::new(config);
         let collections = Collections::new(store.clone(), ingest.clone(), Arc::clone(&config));
         let api = Api {
@@ -107,7 +111,7 @@ impl Appliance {
             metrics,
             engines,
             control,
-            desk: Desk::new(workers.into()),
+            desk: Desk::new(workers.into(), courses.clone()),
             completed,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -126,6 +130,7 @@ impl Appliance {
             board,
             orders,
             desk,
+            courses,
             ingest,
             recorder,
             shutdown,

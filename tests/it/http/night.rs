@@ -230,6 +230,7 @@ async fn engine_tells_how_its_signatures_fare() {
                 phase: UpdatePhase::Canary,
                 started_at: at(902),
                 new_bytes: 77,
+                output_bytes: 9,
             }),
             next_update_at: Some(at(5000)),
             last_outcome: Some(UpdateOutcome::Rejected),
@@ -242,7 +243,9 @@ async fn engine_tells_how_its_signatures_fare() {
     assert_eq!(signatures["held"], true);
     assert_eq!(signatures["last_outcome"], "rejected");
     assert_eq!(signatures["next_update_date"], 5000);
-    let updating = json!({ "number": 2, "phase": "canary", "start_date": 902, "new_bytes": 77 });
+    let updating = json!({
+        "number": 2, "phase": "canary", "start_date": 902, "new_bytes": 77, "output_bytes": 9,
+    });
     assert_eq!(signatures["updating"], updating);
 }
 

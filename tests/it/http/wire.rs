@@ -236,6 +236,7 @@ async fn description_and_routes_agree() {
         "GET /metrics",
         "GET /readyz",
         "POST /api/v3/acquit/monitor_uploads/{secret}",
+        "POST /api/v3/acquit/oidc/session",
         "POST /api/v3/acquit/uploads/{secret}",
         "POST /api/v3/ui/signin",
     ];
@@ -257,6 +258,9 @@ async fn answer_of(
 ) -> Option<(StatusCode, Value)> {
     let response = appliance.admin().request(method, url).send().await.unwrap();
     let status = response.status();
+    if crate::roles::is_endless(&response) {
+        return None;
+    }
     let text = response.text().await.unwrap();
     Some((status, serde_json::from_str(&text).ok()?))
 }

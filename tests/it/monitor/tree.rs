@@ -100,6 +100,13 @@ async fn cards_and_policies_say_where_they_come_from() {
     let file = json!({ "policy": "file" });
     ok(lab.act(Method::PATCH, &policy("/p/"), &file)).await;
     assert_eq!(said("/p/a.bin").await, ["file", "/p/", "-"]);
+    let listed = ok(lab.get("/monitor/items")).await["data"][0]["attributes"].clone();
+    assert_eq!(
+        (&listed["path"], &listed["policy"]),
+        (&json!("/p/"), &json!("file"))
+    );
+    let inherits = ok(lab.get(&item("/p/a.bin"))).await["data"]["attributes"].clone();
+    assert_eq!(inherits["policy"], Value::Null);
     let never = json!({ "policy": "never" });
     ok(lab.act(Method::PATCH, &policy("/"), &never)).await;
     assert_eq!(said("/").await[0], "never");

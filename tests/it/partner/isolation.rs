@@ -36,7 +36,7 @@ async fn look(client: &Client, (method, url): (&str, &str), named: &[String]) ->
             "data": {"type": "monitor_hash_comment", "attributes": {"comment": "we look"}},
         }));
     }
-    let response = request.send().await.unwrap();
+    let mut response = request.send().await.unwrap();
     let status = response.status().as_u16();
     let headers = response.headers().iter();
     let headers = headers.map(|(name, value)| {
@@ -47,7 +47,10 @@ async fn look(client: &Client, (method, url): (&str, &str), named: &[String]) ->
     });
     let mut headers: Vec<_> = headers.filter(|(name, _)| name != "date").collect();
     headers.sort();
-    let body = response.bytes().await.unwrap();
+    let body = match crate::roles::is_endless(&response) {
+        true => response.chunk().await.unwrap().unwrap_or_default(),
+        false => response.bytes().await.unwrap(),
+    };
     let mut body = String::from_utf8_lossy(&body).into_owned();
     for name in named {
         body = body.replace(name, "<ID>");
