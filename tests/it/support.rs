@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use acquit::engine::manifest::Manifest;
+
 /// Returns the path of the static runner, built if needed.
 pub fn runner() -> PathBuf {
     static_directory().join("acquit-runner")
@@ -17,6 +19,13 @@ pub fn misbehave() -> PathBuf {
 /// Returns the path of the static program that does what the files it is given say.
 pub fn evil() -> PathBuf {
     static_directory().join("examples/evil")
+}
+
+/// Returns the manifest of an engine that is shipped; reading all of them takes a second.
+#[track_caller]
+pub fn shipped(id: &str) -> Manifest {
+    let engines = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines");
+    Manifest::load(&engines.join(format!("{id}.toml"))).expect("the manifest is right")
 }
 
 /// Runs a command that must succeed and returns what it printed.

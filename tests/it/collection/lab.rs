@@ -1,13 +1,11 @@
 //! A publisher's collection without HTTP, which can be killed and opened again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
 use acquit::config::Config;
-use acquit::engine::manifest::Catalog;
 use acquit::flow::board::Board;
 use acquit::flow::collection::{Actor, CollectionError, Collections, Put, Query};
 use acquit::flow::ingest::Ingest;
@@ -22,6 +20,8 @@ use acquit::store::{
 };
 use bytes::Bytes;
 use sha2::Digest;
+
+use crate::support::shipped;
 
 /// Contents before the present one that are kept.
 pub const HISTORY: usize = 3;
@@ -64,10 +64,7 @@ impl Lab {
 
     fn open_at(dir: Arc<tempfile::TempDir>) -> Self {
         let store = Store::open(dir.path(), 1 << 22).unwrap();
-        let manifests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("engines");
-        let catalog = Catalog::load(&[manifests]);
-        let yara = catalog.engines.values().filter(|m| m.id.as_str() == "yara");
-        let board = Board::new(yara.map(|manifest| (manifest, EngineState::Ready)));
+        let board = Board::new(std::iter::once((&shipped("yara"), EngineState::Ready)));
         let lanes = Lanes::open(store.clone()).unwrap();
         let ingest = Ingest::new(store.clone(), lanes, board.subscribe(), 0);
         let mut config = Config::default();

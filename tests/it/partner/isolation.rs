@@ -7,9 +7,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use acquit::http::rules;
+use acquit::http::{Rule, rules};
 use acquit::model::{ItemId, KeyRole, Sha256, SharePolicy};
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
@@ -143,52 +144,116 @@ fn filled(route: &str, name: &str, engine: &str) -> String {
     path
 }
 
+/// Requests under way at the same time: most of an answer's time is waiting for its moment.
+const AT_ONCE: usize = 16;
+
+/// A request of a vendor's, and what it names.
+struct Asked {
+    method: &'static str,
+    path: String,
+    named: [String; 2],
+}
+
+/// Every way to ask by a route for a blob; the names that no route takes are tried with `all` only.
+fn ways(rule: &Rule, (blob, all): (&Blob, bool), engine: &str) -> Vec<Asked> {
+    let open = rule.who.contains(&KeyRole::Vendor);
+    let fits =
+        |method: &&str| *method == rule.method || (*method == "HEAD" && rule.method == "GET");
+    let methods = METHODS.into_iter().filter(|method| !open || fits(method));
+    let methods: Vec<_> = methods.collect();
+    let names = names(blob, engine);
+    let count = if !is_named(rule) {
+        1
+    } else if all {
+        names.len()
+    } else {
+        2
+    };
+    let asked = names.into_iter().take(count).flat_map(|name| {
+        let path = filled(rule.path, &name, engine);
+        let named = [name, blob.sha256.to_string()];
+        methods.clone().into_iter().map(move |method| Asked {
+            method,
+            path: path.clone(),
+            named: named.clone(),
+        })
+    });
+    asked.collect()
+}
+
+fn is_named(rule: &Rule) -> bool {
+    rule.path.contains("{sha256}") || rule.path.contains("{id}")
+}
+
 #[tokio::test]
 async fn no_route_tells_a_vendor_of_what_it_may_not_know() {
     let lab = Lab::start().await;
     let blobs = lab.add(&Plan::all()).await;
     // One of each kind stands for all where the role alone is refused.
-    let few: Vec<_> = blobs.iter().step_by(13).cloned().collect();
+    let few: Vec<_> = blobs.iter().step_by(13).collect();
     // Three is no divisor of any choice's number: this has every policy with every detection.
-    let third: Vec<_> = blobs.iter().step_by(3).cloned().collect();
+    let third: Vec<_> = blobs.iter().step_by(3).collect();
     for (vendor, engine) in VENDORS_HERE {
         let client = lab.client(vendor);
         let words = forbidden_words(&blobs, engine);
         for rule in rules() {
             let open = rule.who.contains(&KeyRole::Vendor);
-            let named = rule.path.contains("{sha256}") || rule.path.contains("{id}");
-            let chosen = if open && named { &third } else { &few };
-            for (number, blob) in chosen.iter().enumerate() {
-                // The names that no route takes are tried with a few.
-                let names = names(blob, engine);
-                let count = if number % 13 == 0 { names.len() } else { 2 };
-                for name in names.into_iter().take(count) {
-                    let path = filled(rule.path, &name, engine);
-                    let spoken = [name.clone(), blob.sha256.to_string()];
-                    for method in METHODS {
-                        if open
-                            && method != rule.method
-                            && !(method == "HEAD" && rule.method == "GET")
-                        {
-                            continue;
-                        }
-                        let url = lab.url(&path);
-                        let seen = look(&client, (method, &url), &spoken).await;
-                        check(&seen, &words, &format!("{vendor}: {method} {path}"));
-                        let open = open && [200, 400, 403, 404, 405, 409].contains(&seen.status);
-                        let shut = [403, 405].contains(&seen.status);
-                        assert!(open || shut, "{vendor}: {method} {path}: {seen:?}");
-                    }
-                    if !named {
-                        break;
-                    }
-                }
-                if !named {
-                    break;
-                }
+            let chosen = if open && is_named(rule) { &third } else { &few };
+            let chosen = &chosen[..if is_named(rule) { chosen.len() } else { 1 }];
+            let numbered = chosen.iter().enumerate();
+            let asked =
+                numbered.flat_map(|(number, blob)| ways(rule, (blob, number % 13 == 0), engine));
+            let (lab, client) = (&lab, &client);
+            let look = |asked: Asked| async move {
+                let seen = look(client, (asked.method, &lab.url(&asked.path)), &asked.named).await;
+                (asked, seen)
+            };
+            let mut answers = stream::iter(asked).map(look).buffer_unordered(AT_ONCE);
+            while let Some((Asked { method, path, .. }, seen)) = answers.next().await {
+                check(&seen, &words, &format!("{vendor}: {method} {path}"));
+                let open = open && [200, 400, 403, 404, 405, 409].contains(&seen.status);
+                let shut = [403, 405].contains(&seen.status);
+                assert!(open || shut, "{vendor}: {method} {path}: {seen:?}");
             }
         }
     }
+}
+
+/// What an answer names, in the ways of a route; none where it names nothing.
+fn kinds(rule: &Rule) -> Vec<fn(&Sha256, &str) -> String> {
+    match rule.path {
+        path if path.contains("{sha256}") => vec![|sha256, _| sha256.to_string()],
+        path if path.contains("{id}") => vec![|sha256, _| sha256.to_string(), |sha256, engine| {
+            format!("{sha256}-{engine}")
+        }],
+        _ => Vec::new(),
+    }
+}
+
+/// Asks for one and for another in the same ways, which must be answered alike.
+async fn compare(
+    (lab, client): (&Lab, &Client),
+    rule: &Rule,
+    engine: &str,
+    names: [(&Sha256, String); 2],
+) {
+    let mut looks = Vec::new();
+    for (sha256, name) in &names {
+        let (url, named) = (
+            lab.url(&filled(rule.path, name, engine)),
+            [sha256.to_string()],
+        );
+        let methods = [rule.method, "HEAD"]
+            .into_iter()
+            .take(1 + usize::from(rule.method == "GET"));
+        for method in methods {
+            let (url, named) = (url.clone(), named.clone());
+            looks.push(async move { look(client, (method, &url), &named).await });
+        }
+    }
+    let answers = join_all(looks).await;
+    let (one, other) = answers.split_at(answers.len() / 2);
+    assert_eq!(one, other, "{engine}: {} {}", rule.method, rule.path);
 }
 
 #[tokio::test]
@@ -196,40 +261,24 @@ async fn what_is_hidden_is_answered_as_what_was_never_here() {
     let lab = Lab::start().await;
     let blobs = lab.add(&Plan::all()).await;
     let never = Sha256::new([0xab; 32]);
+    let open: Vec<_> = rules()
+        .filter(|rule| rule.who.contains(&KeyRole::Vendor))
+        .collect();
     let mut compared = 0;
     for (vendor, engine) in VENDORS_HERE {
         let client = lab.client(vendor);
-        let hidden = blobs.iter().filter(|blob| !blob.is_seen_by(engine));
-        for blob in hidden {
-            for rule in rules().filter(|rule| rule.who.contains(&KeyRole::Vendor)) {
-                let kinds: [fn(&Sha256, &str) -> String; 2] = match rule.path {
-                    path if path.contains("{sha256}") => {
-                        [|s, _| s.to_string(), |s, _| s.to_string()]
-                    }
-                    path if path.contains("{id}") => {
-                        [|s, _| s.to_string(), |s, engine| format!("{s}-{engine}")]
-                    }
-                    _ => continue,
-                };
-                for kind in kinds {
-                    let mut asked = Vec::new();
-                    for sha256 in [&blob.sha256, &never] {
-                        let url = lab.url(&filled(rule.path, &kind(sha256, engine), engine));
-                        let named = [sha256.to_string()];
-                        asked.push((rule.method, url.clone(), named.clone()));
-                        if rule.method == "GET" {
-                            asked.push(("HEAD", url, named));
-                        }
-                    }
-                    let looks = asked.iter();
-                    let looks =
-                        looks.map(|(method, url, named)| look(&client, (method, url), named));
-                    let answers = join_all(looks).await;
-                    let (one, other) = answers.split_at(answers.len() / 2);
-                    assert_eq!(one, other, "{vendor}: {} {}", rule.method, rule.path);
-                    compared += 1;
-                }
-            }
+        for blob in blobs.iter().filter(|blob| !blob.is_seen_by(engine)) {
+            let all = open
+                .iter()
+                .flat_map(|rule| kinds(rule).into_iter().map(move |kind| (rule, kind)));
+            let all = all.map(|(rule, kind)| {
+                let names = [&blob.sha256, &never].map(|sha256| (sha256, kind(sha256, engine)));
+                compare((&lab, &client), rule, engine, names)
+            });
+            compared += stream::iter(all)
+                .buffer_unordered(AT_ONCE / 4)
+                .count()
+                .await;
         }
     }
     assert!(compared > 1000, "only {compared} answers were compared");

@@ -1,12 +1,10 @@
 //! A store, its lanes and a rescanner, with two engines whose answers the test gives.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use acquit::engine::ask::Run;
-use acquit::engine::manifest::Catalog;
 use acquit::flow::analysis::{Answer, Recorder};
 use acquit::flow::board::Board;
 use acquit::flow::ingest::{Ingest, Submission};
@@ -57,11 +55,8 @@ impl Lab {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), 1 << 22).unwrap();
         let lanes = Lanes::open(store.clone()).unwrap();
-        let manifests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("engines");
-        let catalog = Catalog::load(&[manifests]);
-        let ours = catalog.engines.values();
-        let ours = ours.filter(|manifest| [A, B].contains(&manifest.id.as_str()));
-        let board = Board::new(ours.map(|manifest| (manifest, EngineState::Ready)));
+        let ours = [A, B].map(crate::support::shipped);
+        let board = Board::new(ours.iter().map(|manifest| (manifest, EngineState::Ready)));
         let metrics = Metrics::new().unwrap();
         let (completed, _) = broadcast::channel(16);
         let recorder = Recorder {
