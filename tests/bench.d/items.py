@@ -103,8 +103,8 @@ def fill(root, appliance, count):
     return time.monotonic() - began
 
 
-def measure(root, appliance, count, cache_mb, say):
-    """Fills a directory, starts a daemon on it, asks; the rest of the answer is its memory."""
+def measure(root, appliance, count, cache_mb, say, also):
+    """Fills a directory, starts a daemon on it, asks, also for pages; the rest of the answer is its memory."""
     # Nothing may scan: the files themselves are not there.
     engines = [path.stem for path in sorted((root / "engines").glob("*.toml")) if '"installed"' in path.read_text()]
     try:
@@ -116,6 +116,7 @@ def measure(root, appliance, count, cache_mb, say):
         body = {"name": "bench", "role": "publisher", "publisher": OWNER}
         appliance.key = appliance.call("POST", "/api/v3/acquit/keys", body=body)["attributes"]["apikey"]
         ask(appliance, Questions(count), row, say)
+        row["pages"] = also(appliance, Questions(count), say)
         time.sleep(SETTLE)
         row["memory_mb"] = appliance.memory_mb("VmRSS")
         row["peak_mb"] = appliance.memory_mb("VmHWM")

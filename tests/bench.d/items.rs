@@ -14,9 +14,9 @@ use acquit::model::{
     Verdict,
 };
 use acquit::store::{
-    ANALYSES, Answered, BLOB_ITEMS, BLOBS, BlobRow, Change, EVENTS, EventGlance, GRANTS, HOLDERS,
-    HoldRow, ITEMS, MD5S, PUBLISHER_EVENTS, PUBLISHERS, Pair, RESULTS, ResultKey, SHA1S, STANDINGS,
-    SeenRow, Store, StoreError, TAGGED, word,
+    ANALYSES, Answered, BLOB_ITEMS, BLOBS, BlobRow, Change, EVENTS, EventGlance, FOLDERS, GRANTS,
+    HOLDERS, HoldRow, ITEMS, MD5S, PUBLISHER_EVENTS, PUBLISHERS, Pair, RESULTS, ResultKey, SHA1S,
+    STANDINGS, SeenRow, Store, StoreError, TAGGED, word,
 };
 use anyhow::Context;
 use sha2::Digest;
@@ -26,7 +26,7 @@ const GROUP: usize = 1000;
 /// Bytes of cache.
 const CACHE: u64 = 64 << 20;
 /// Items of the largest folder, of middle ones, of small ones.
-const FOLDERS: [u64; 3] = [100_000, 1000, 40];
+const FOLDER_SIZES: [u64; 3] = [100_000, 1000, 40];
 /// One item of so many is detected, and so many of these since today.
 const DETECTED: (u64, u64) = (100, 10);
 /// Those that looked at everything.
@@ -104,7 +104,9 @@ fn placed(change: &mut Change<'_>, owner: &PublisherId, number: u64) -> Result<(
     let mut above = path.parent();
     while let Some(folder) = above.filter(|folder| !folder.is_root()) {
         above = folder.parent();
-        change.put(&ITEMS, &(owner.clone(), folder), &item(None))?;
+        let key = (owner.clone(), folder);
+        change.put(&FOLDERS, &key, &())?;
+        change.put(&ITEMS, &key, &item(None))?;
     }
     let file = ItemFile {
         sha256: content(number),
@@ -323,7 +325,7 @@ fn blob(id: AnalysisId) -> BlobRow {
 
 /// One large folder, a half in middle ones, the rest in small ones.
 fn path(number: u64) -> ItemPath {
-    let [large, middle, small] = FOLDERS;
+    let [large, middle, small] = FOLDER_SIZES;
     let text = match number {
         number if number < large => format!("/large/file-{number:06}.exe"),
         number if number < 6 * large => {
