@@ -232,11 +232,7 @@ impl Collections {
     /// # Errors
     /// If the store fails.
     pub fn fits(&self, id: &ItemId, item: &Item, query: &Query) -> Result<bool, CollectionError> {
-        let tagged = match &item.file {
-            None => query.tags.is_empty(),
-            Some(file) => list::has_all(&self.store, &id.publisher, (&query.tags, file.sha256))?,
-        };
-        Ok(tagged && Sieve::fits(&self.store, query, (&id.path, item))?)
+        list::fits(&self.store, &id.publisher, query, (&id.path, item))
     }
 
     /// Changes what is said of an item.

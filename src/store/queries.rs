@@ -112,17 +112,8 @@ impl Store {
         (prefix, from): (&[u8], Option<&[u8]>),
         limit: usize,
     ) -> Result<Page<(K, V)>, StoreError> {
-        let span = (prefix, from.unwrap_or(prefix));
-        let mut rows = self.database.range(table.index(), span, limit + 1)?;
-        let next = (rows.len() > limit)
-            .then(|| rows.pop())
-            .flatten()
-            .map(|(key, _)| key);
-        let rows = rows
-            .iter()
-            .map(|row| typed(table, row))
-            .collect::<Result<_, _>>()?;
-        Ok(Page { rows, next })
+        let page = self.on(table.index(), (prefix, from), limit)?;
+        rows_of(table, page)
     }
 
     /// Reads the keys of up to `limit` rows, from the first after `after` on, without the rows.
@@ -152,13 +143,9 @@ impl Store {
         (prefix, from): (&[u8], Option<&[u8]>),
         limit: usize,
     ) -> Result<Page<K>, StoreError> {
-        let span = (prefix, from.unwrap_or(prefix));
-        let mut rows = self.database.range(table.index(), span, limit + 1)?;
-        let next = (rows.len() > limit).then(|| rows.pop()).flatten();
-        Ok(Page {
-            rows: keys_of(table, &rows)?,
-            next: next.map(|(key, _)| key),
-        })
+        let Page { rows, next } = self.on(table.index(), (prefix, from), limit)?;
+        let rows = keys_of(table, &rows)?;
+        Ok(Page { rows, next })
     }
 
     /// As [`Self::list_back`], the keys only.
@@ -171,16 +158,9 @@ impl Store {
         (prefix, before): (&[u8], Option<&[u8]>),
         limit: usize,
     ) -> Result<Page<K>, StoreError> {
-        let end = [prefix, &[0xff; 64]].concat();
-        let span = (prefix, before.unwrap_or(&end));
-        let mut rows = self.database.range_back(table.index(), span, limit + 1)?;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = more.then(|| rows.last().map(|(key, _)| key.clone()));
-        Ok(Page {
-            rows: keys_of(table, &rows)?,
-            next: next.flatten(),
-        })
+        let Page { rows, next } = self.back(table.index(), (prefix, before), limit)?;
+        let rows = keys_of(table, &rows)?;
+        Ok(Page { rows, next })
     }
 
     /// Reads up to `limit` rows whose keys start with `prefix`, last first; `before` is the `next`
@@ -194,17 +174,39 @@ impl Store {
         (prefix, before): (&[u8], Option<&[u8]>),
         limit: usize,
     ) -> Result<Page<(K, V)>, StoreError> {
+        let page = self.back(table.index(), (prefix, before), limit)?;
+        rows_of(table, page)
+    }
+
+    /// Reads a page of rows as they are; the next starts with the first that is not on it.
+    fn on(
+        &self,
+        table: usize,
+        (prefix, from): (&[u8], Option<&[u8]>),
+        limit: usize,
+    ) -> Result<Page<RawRow>, StoreError> {
+        let span = (prefix, from.unwrap_or(prefix));
+        let mut rows = self.database.range(table, span, limit + 1)?;
+        let next = (rows.len() > limit).then(|| rows.pop()).flatten();
+        let next = next.map(|(key, _)| key);
+        Ok(Page { rows, next })
+    }
+
+    /// As [`Self::on`], last first; the next ends before the last that is on it.
+    fn back(
+        &self,
+        table: usize,
+        (prefix, before): (&[u8], Option<&[u8]>),
+        limit: usize,
+    ) -> Result<Page<RawRow>, StoreError> {
         let end = [prefix, &[0xff; 64]].concat();
         let span = (prefix, before.unwrap_or(&end));
-        let mut rows = self.database.range_back(table.index(), span, limit + 1)?;
+        let mut rows = self.database.range_back(table, span, limit + 1)?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = more.then(|| rows.last().map(|(key, _)| key.clone()));
-        let typed = rows.iter().map(|row| typed(table, row));
-        Ok(Page {
-            rows: typed.collect::<Result<_, _>>()?,
-            next: next.flatten(),
-        })
+        let next = next.flatten();
+        Ok(Page { rows, next })
     }
 
     /// Finds a blob by any of its hashes.
@@ -320,6 +322,15 @@ fn keys_of<K: RowKey, V>(table: &Table<K, V>, rows: &[RawRow]) -> Result<Vec<K>,
         table: table.name,
         reason: "its key is damaged".to_owned(),
     })
+}
+
+fn rows_of<K: RowKey, V: DeserializeOwned>(
+    table: &Table<K, V>,
+    Page { rows, next }: Page<RawRow>,
+) -> Result<Page<(K, V)>, StoreError> {
+    let rows = rows.iter().map(|row| typed(table, row));
+    let rows = rows.collect::<Result<_, _>>()?;
+    Ok(Page { rows, next })
 }
 
 fn typed<K: RowKey, V: DeserializeOwned>(

@@ -8,9 +8,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::list::{READ, has_all, is_wanted, prefix, resolve};
+use super::list::{READ, fits, is_wanted, prefix, resolve};
 use super::place::item;
-use super::sieve::Sieve;
 use super::{CollectionError, Order, OrderBy, Query, sorted};
 use crate::flow::budget::Budget;
 use crate::flow::lately::LatelyBy;
@@ -218,11 +217,7 @@ impl List<'_> {
     /// Puts an item on the page if it fits.
     fn offer(&mut self, path: ItemPath, item: Item) -> Result<(), CollectionError> {
         let (owner, query) = self.of;
-        let tagged = match &item.file {
-            None => query.tags.is_empty(),
-            Some(file) => has_all(self.store, owner, (&query.tags, file.sha256))?,
-        };
-        if tagged && Sieve::fits(self.store, query, (&path, &item))? {
+        if fits(self.store, owner, query, (&path, &item))? {
             self.rows.push((path, item));
         }
         Ok(())

@@ -244,8 +244,22 @@ pub(super) fn is_wanted(query: &Query, path: &ItemPath) -> bool {
     }
 }
 
+/// Tells whether an item has every one of a query's tags, and all else that it asks for.
+pub(super) fn fits(
+    store: &Store,
+    owner: &PublisherId,
+    query: &Query,
+    (path, item): (&ItemPath, &Item),
+) -> Result<bool, CollectionError> {
+    let tagged = match &item.file {
+        None => query.tags.is_empty(),
+        Some(file) => has_all(store, owner, (&query.tags, file.sha256))?,
+    };
+    Ok(tagged && Sieve::fits(store, query, (path, item))?)
+}
+
 /// Tells whether a blob has all tags.
-pub(super) fn has_all(
+fn has_all(
     store: &Store,
     owner: &PublisherId,
     (tags, sha256): (&[String], Sha256),

@@ -9,7 +9,7 @@ use super::list::{READ, prefix};
 use super::place::item;
 use super::{CollectionError, Query, folders};
 use crate::flow::budget::Budget;
-use crate::model::{EngineId, Item, ItemId, ItemPath, PublisherId, Standing, Timestamp, Verdict};
+use crate::model::{EngineId, Item, ItemId, ItemPath, PublisherId, Standing, Timestamp};
 use crate::store::{Page, RowKey, STANDINGS, Store, StoreError};
 
 /// Conditions on an item beyond its folder and tags: all must hold.
@@ -169,19 +169,17 @@ impl Sieve {
         let Some(analysis) = store.analysis(id)? else {
             return Ok(false);
         };
-        let failed =
-            |verdict: &Verdict| matches!(verdict, Verdict::Timeout | Verdict::Failure { .. });
         let results = store.results(id)?;
         let mut answered = analysis.engines.difference(&analysis.pending);
         // An answer that should be there and is not counts as a failure, as it is shown.
-        if results.values().any(|result| failed(&result.verdict))
+        if results.values().any(|result| !result.verdict.is_answer())
             || answered.any(|engine| !results.contains_key(engine))
         {
             return Ok(true);
         }
         let others = self.engines.difference(&analysis.engines);
         let others = store.last_results(&id.sha256, others)?;
-        Ok(others.iter().any(|(_, result)| failed(&result.verdict)))
+        Ok(others.iter().any(|(_, result)| !result.verdict.is_answer()))
     }
 }
 
