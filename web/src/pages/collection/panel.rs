@@ -9,6 +9,7 @@ use super::place::{Choice, Place, api_path, bytes_url, name, read_id};
 use super::rows::{EngineAnswer, Item, Standing};
 use crate::backend::{Answer, Client, Listing, Object, part};
 use crate::fault::Fault;
+use crate::pages::items::wire::VersionAttributes;
 
 /// What vendors may have of an item, and how that is said to people.
 const POLICIES: [(&str, &str); 4] = [
@@ -55,7 +56,7 @@ pub struct Panel {
     /// What is said of the release it is of.
     pub card: Vec<CardField>,
     /// Contents it had, the present one first.
-    pub versions: Vec<Version>,
+    pub versions: Vec<VersionAttributes>,
     /// The folder it is in, or it is.
     pub open: String,
     /// Where its bytes are; a folder's are an archive.
@@ -115,20 +116,6 @@ pub struct CardField {
     pub source: String,
 }
 
-/// A content an item had or has.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Version {
-    /// Its hash.
-    pub sha256: String,
-    /// Bytes.
-    pub size: u64,
-    /// Since when.
-    pub from_date: u64,
-    /// Until when; the present one has no end.
-    #[serde(default)]
-    pub until_date: Option<u64>,
-}
-
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Card {
@@ -163,7 +150,7 @@ pub async fn read(api: &Client, place: &Place) -> Result<Option<Panel>, Fault> {
         api.find::<Answer<Object<Item>>>(&item),
         api.find::<Answer<Object<Policy>>>(&policy),
         api.find::<Answer<Object<Card>>>(&card),
-        api.find::<Listing<Object<Version>>>(&history),
+        api.find::<Listing<Object<VersionAttributes>>>(&history),
     )?;
     let (Some(item), Some(policy), Some(card)) = (item, policy, card) else {
         return Ok(None);
