@@ -21,10 +21,6 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn manifest(engine: &str) -> Manifest {
-    Manifest::load(&root().join(format!("engines/{engine}.toml"))).unwrap()
-}
-
 /// An engine's candidate and cache, and how an update of it went.
 struct Feed {
     manifest: Manifest,
@@ -44,7 +40,7 @@ impl Feed {
     /// Starts from the seed, as the daemon lays it out: everybody may replace, nobody change.
     fn new(engine: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let manifest = manifest(engine);
+        let manifest = crate::support::shipped(engine);
         for name in ["candidate", "cache", "source"] {
             fs::create_dir(dir.path().join(name)).unwrap();
             let open = fs::Permissions::from_mode(0o777);

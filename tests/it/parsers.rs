@@ -163,8 +163,7 @@ pub fn fixtures() -> PathBuf {
 
 /// Returns an engine's manifest and its parser.
 pub fn engine(id: &str) -> (Manifest, Parser) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let manifest = Manifest::load(&root.join("engines").join(format!("{id}.toml"))).unwrap();
+    let manifest = crate::support::shipped(id);
     let parser = Parser::new(&manifest.parse).unwrap();
     (manifest, parser)
 }
