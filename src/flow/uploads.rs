@@ -42,7 +42,10 @@ const DONE: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     /// It was dropped.
-    #[error("this upload session was dropped or has expired")]
+    #[error(
+        "this upload session was dropped or has expired: open another, and send the file from its \
+         beginning"
+    )]
     Gone,
     /// The caller has as many as may be.
     #[error(
@@ -65,7 +68,10 @@ pub enum UploadError {
         offset: u64,
     },
     /// More came than was announced.
-    #[error("the part goes beyond the {size} bytes that were announced")]
+    #[error(
+        "the part goes beyond the {size} bytes that were announced: for a longer file, open another \
+         session"
+    )]
     Beyond {
         /// What was announced.
         size: u64,

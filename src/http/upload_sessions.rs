@@ -238,7 +238,8 @@ fn target(
         "scan" => {
             let name = order.name.filter(|name| !name.is_empty());
             if name.as_ref().is_some_and(|name| name.len() > NAME_BYTES) {
-                return Err(ApiError::invalid_argument("name is too long"));
+                let message = format!("name has more than {NAME_BYTES} bytes");
+                return Err(ApiError::invalid_argument(message));
             }
             let engines = order.engines.as_deref().map(upload::parse_engines);
             let reuse = order.reuse.as_deref().map(upload::parse_reuse);
